@@ -1,0 +1,41 @@
+"""Kernels of LLM serving in numba-cuda: the subject of the suites, and examples of how to write for both a GPU and the simulator."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from kernels import masks, staging
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kernel:
+    """One numba kernel with one set of argument types: what to compile, and the block that it is launched with."""
+
+    name: str
+    module: str
+    function: Any
+    signature: str
+    block: tuple[int, int]
+
+
+_BYTES = "uint8[::1]"
+_STEPS = ", ".join(["int64"] * 9)
+
+
+def _accept(sampled: str) -> str:
+    return f"void(int32[::1], int32[::1], {sampled}[::1], int64, int64, int32[::1], {_BYTES})"
+
+
+def _move(slots: str, *mask: str) -> str:
+    return f"void({', '.join([_BYTES] * 4 + [f'{slots}[::1]', *mask])}, {_STEPS})"
+
+
+KERNELS = (
+    Kernel("accept.int32", "masks", masks.accept, _accept("int32"), (masks.LANES, masks.REQUESTS)),
+    Kernel("accept.int64", "masks", masks.accept, _accept("int64"), (masks.LANES, masks.REQUESTS)),
+    Kernel("write_all.int32", "staging", staging.write_rows, _move("int32"), (staging.MAX_LANES, 2)),
+    Kernel("write_all.int64", "staging", staging.write_rows, _move("int64"), (staging.MAX_LANES, 2)),
+    Kernel("commit_masked.int32", "staging", staging.commit_rows, _move("int32", _BYTES), (staging.MAX_LANES, 2)),
+    Kernel("commit_masked.int64", "staging", staging.commit_rows, _move("int64", _BYTES), (staging.MAX_LANES, 2)),
+)

@@ -1,0 +1,184 @@
+"""The one file that knows the simulator from a GPU: two executions of each primitive, one text above them.
+
+A kernel takes flat one-dimensional arrays and indices; what differs between the two worlds (vector accesses by inline PTX,
+streams, how memory of another framework becomes an argument) is chosen here, once, when the module is imported.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numba import config, cuda
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: True where numba's simulator stands for the GPU.
+SIMULATED = bool(config.ENABLE_CUDASIM)
+
+#: Bytes of one vector access.
+VECTOR = 16
+
+
+def plain_load16(array, index):
+    """Return the 16 bytes that begin at byte `index` of a flat uint8 array."""
+    return array[index : index + 16].copy()
+
+
+def plain_store16(array, index, vector):
+    """Store 16 bytes, as a load returned them, at byte `index` of a flat uint8 array."""
+    array[index : index + 16] = vector
+
+
+def _device_vectors():
+    """Build the load and the store of 16 bytes as one PTX instruction each; `index` must be a multiple of 16."""
+    from llvmlite import ir
+    from numba.core import types
+    from numba.cuda.extending import intrinsic
+
+    word = ir.IntType(32)
+    four = types.UniTuple(types.int32, 4)
+
+    def address(context, builder, array_type, array, index):
+        data = context.make_array(array_type)(context, builder, array).data
+        return builder.gep(data, [index])
+
+    # Both are volatile and clobber memory: LLVM sees no memory in an asm text, and would else move a load over a store.
+    @intrinsic
+    def load(typing_context, array, index):
+        """Return four 32-bit words from byte `index` of a flat uint8 array."""
+
+        def lower(context, builder, signature, args):
+            kind = ir.FunctionType(ir.LiteralStructType([word] * 4), [ir.IntType(8).as_pointer()])
+            text = ir.InlineAsm(kind, "ld.global.v4.b32 {$0, $1, $2, $3}, [$4];", "=r,=r,=r,=r,l,~{memory}", side_effect=True)
+            loaded = builder.call(text, [address(context, builder, signature.args[0], *args)])
+            return context.make_tuple(builder, four, [builder.extract_value(loaded, i) for i in range(4)])
+
+        return four(array, types.int64), lower
+
+    @intrinsic
+    def store(typing_context, array, index, vector):
+        """Store four 32-bit words at byte `index` of a flat uint8 array."""
+
+        def lower(context, builder, signature, args):
+            target, position, value = args
+            kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer()] + [word] * 4)
+            text = ir.InlineAsm(kind, "st.global.v4.b32 [$0], {$1, $2, $3, $4};", "l,r,r,r,r,~{memory}", side_effect=True)
+            words = [builder.extract_value(value, i) for i in range(4)]
+            builder.call(text, [address(context, builder, signature.args[0], target, position), *words])
+            return context.get_dummy_value()
+
+        return types.void(array, types.int64, four), lower
+
+    return load, store
+
+
+load16, store16 = (plain_load16, plain_store16) if SIMULATED else _device_vectors()
+
+
+def inline(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a helper for kernels: inlined on a device, the function itself in the simulator.
+
+    A helper must not use the name `cuda`: the simulator gives each kernel its own, and threads of a helper would share one.
+    """
+    return function if SIMULATED else cuda.jit(device=True, inline="always")(function)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Memory:
+    """Where an array of any framework lies: address, shape, strides in bytes, dtype by its short name ("bfloat16")."""
+
+    owner: Any
+    address: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: str
+    itemsize: int
+    readonly: bool = False
+
+    @property
+    def span(self) -> int:
+        """Bytes from the first element to the end of the last one; 0 for an empty array."""
+        if 0 in self.shape:
+            return 0
+        return self.itemsize + sum((extent - 1) * stride for extent, stride in zip(self.shape, self.strides, strict=True))
+
+    def packed(self, dims: int) -> bool:
+        """Tell whether the last `dims` dimensions lie one after the other without gaps."""
+        step = self.itemsize
+        for extent, stride in zip(reversed(self.shape[-dims:]), reversed(self.strides[-dims:]), strict=True):
+            if extent > 1 and stride != step:
+                return False
+            step *= extent
+        return True
+
+
+def memory(array: Any, what: str) -> Memory:
+    """Describe a torch, numba, NumPy (simulator only) or CuPy array; `what` names it in errors.
+
+    Raises TypeError for what is no array, or lies where the kernels do not run.
+    """
+    if hasattr(array, "data_ptr"):
+        itemsize = array.element_size()
+        strides = tuple(step * itemsize for step in array.stride())
+        name = str(array.dtype).removeprefix("torch.")
+        if array.is_cuda is SIMULATED:
+            raise TypeError(f"{what}: a torch tensor on {array.device}, but the kernels run {_place()}")
+        return _checked(Memory(array, array.data_ptr(), tuple(array.shape), strides, name, itemsize), what)
+    interface = getattr(array, "__array_interface__" if SIMULATED else "__cuda_array_interface__", None)
+    if interface is None:
+        raise TypeError(f"{what}: {type(array).__module__}.{type(array).__qualname__} is no array that kernels can use {_place()}")
+    dtype = np.dtype(array.dtype)
+    shape = tuple(interface["shape"])
+    strides = interface.get("strides") or _packed_strides(shape, dtype.itemsize)
+    address, readonly = interface["data"]
+    return _checked(Memory(array, address or 0, shape, tuple(strides), dtype.name, dtype.itemsize, readonly), what)
+
+
+def _place() -> str:
+    return "in the simulator" if SIMULATED else "on the GPU"
+
+
+def _packed_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    return tuple(itemsize * math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+
+
+def _checked(found: Memory, what: str) -> Memory:
+    if any(stride < 0 for stride in found.strides):
+        raise ValueError(f"{what}: strides {found.strides} run backwards; copy it first")
+    return found
+
+
+def flat(found: Memory, dtype: str = "uint8") -> Any:
+    """Return the memory of an array, gaps included, as a flat kernel argument of `dtype`; shares it, copies nothing."""
+    count = found.span // np.dtype(dtype).itemsize
+    if SIMULATED:
+        from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
+
+        raw = (ctypes.c_uint8 * found.span).from_address(found.address) if found.span else b""
+        view = FakeCUDAArray(np.frombuffer(raw, dtype=dtype, count=count))
+        view.owner = found.owner
+        return view
+    return cuda.as_cuda_array(_Interface(found.owner, found.address, count, np.dtype(dtype).str))
+
+
+class _Interface:
+    """What numba asks of foreign memory; it keeps this object, and so the owner, alive."""
+
+    def __init__(self, owner: Any, address: int, count: int, typestr: str) -> None:
+        self.owner = owner
+        self.__cuda_array_interface__ = {"data": (address, False), "shape": (count,), "strides": None, "typestr": typestr, "version": 3}
+
+
+def configured(kernel: Any, blocks: int, threads: tuple[int, int], stream: int) -> Callable[..., None]:
+    """Bind a kernel to a launch shape and a stream's handle (0: the legacy default stream).
+
+    The simulator's kernel object holds one configuration at a time, so there it is bound anew at each launch.
+    """
+    if SIMULATED:
+        return lambda *args: kernel[blocks, threads](*args)
+    return kernel[blocks, threads, cuda.external_stream(int(stream)) if int(stream) else 0]

@@ -1,0 +1,62 @@
+"""pytest-gpuperf: budgets for GPU kernels, judged by pytest on correct times, bandwidths and bits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_gpuperf.errors import (
+        BadBudget,
+        BudgetExceeded,
+        GpuPerfError,
+        Inconclusive,
+        NotIdentical,
+        RunFileError,
+        Unmeasured,
+    )
+    from pytest_gpuperf.fixture import GpuPerf, session
+    from pytest_gpuperf.measurement import Measurement
+    from pytest_gpuperf.values import Value
+    from pytest_gpuperf.work import Work
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "BadBudget": "errors",
+    "BudgetExceeded": "errors",
+    "GpuPerf": "fixture",
+    "GpuPerfError": "errors",
+    "Inconclusive": "errors",
+    "Measurement": "measurement",
+    "NotIdentical": "errors",
+    "RunFileError": "errors",
+    "Unmeasured": "errors",
+    "Value": "values",
+    "Work": "work",
+    "session": "fixture",
+}
+
+__all__ = [
+    "BadBudget",
+    "BudgetExceeded",
+    "GpuPerf",
+    "GpuPerfError",
+    "Inconclusive",
+    "Measurement",
+    "NotIdentical",
+    "RunFileError",
+    "Unmeasured",
+    "Value",
+    "Work",
+    "session",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name at its first use: a session that does not use the plugin pays for none of them."""
+    if name not in _HOMES:
+        message = f"module 'pytest_gpuperf' has no attribute {name!r}"
+        raise AttributeError(message)
+    import importlib
+
+    return getattr(importlib.import_module(f"pytest_gpuperf.{_HOMES[name]}"), name)

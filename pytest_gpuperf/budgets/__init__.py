@@ -1,0 +1,1 @@
+"""Budgets: their grammar, who wins where markers stack, and the judge."""

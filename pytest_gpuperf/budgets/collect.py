@@ -1,0 +1,167 @@
+"""Which limits a test has: markers of all levels read, checked and stacked, before anything runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+from typing import TYPE_CHECKING, Any
+
+from pytest_gpuperf.budgets.grammar import Limit, find_metric, parse_limit
+from pytest_gpuperf.errors import BadBudget
+from pytest_gpuperf.metrics import metric_names, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+#: Levels of a budget, the nearest first: the first level with a limit for this device wins.
+LEVELS = ("budget=", "parameter marker", "function marker", "class marker", "module marker", "package marker")
+
+#: Keywords of the marker that are no quantities.
+KEYWORDS = ("of", "gpu")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Budget:
+    """One limit of one test, with the device glob and the level that it comes from.
+
+    `applies` is False where no glob of the limit matches this device; `of` names a measurement (None: `main`, or all without one).
+    """
+
+    limit: Limit
+    glob: str
+    origin: str
+    of: str | None
+    applies: bool = True
+
+    @property
+    def key(self) -> tuple[str | None, str, str]:
+        """What one budget replaces another for: measurement, quantity, statistic."""
+        return self.of, self.limit.quantity, self.limit.statistic
+
+
+def device_matches(glob: str, device: str) -> bool:
+    """Say whether a glob matches a device's NVML name less a leading "NVIDIA ", without regard to case.
+
+    >>> device_matches("h200", "NVIDIA H200"), device_matches("H200", "NVIDIA H200 NVL"), device_matches("H200*", "NVIDIA H200 NVL")
+    (True, False, True)
+    """
+    name = device.removeprefix("NVIDIA ").casefold()
+    return fnmatch.fnmatchcase(name, glob.removeprefix("NVIDIA ").casefold())
+
+
+def literal_characters(glob: str) -> int:
+    """Count the characters of a glob that match only themselves.
+
+    >>> literal_characters("H200*"), literal_characters("*"), literal_characters("H[12]00")
+    (4, 0, 3)
+    """
+    count, inside = 0, False
+    for character in glob:
+        if character in "[]":
+            inside = character == "["
+        elif not inside and character not in "*?":
+            count += 1
+    return count
+
+
+def read_limits(keywords: dict[str, Any], where: str, origin: str, of: str | None = None) -> list[Budget]:
+    """Read every limit of one marker or `budget=`; all globs, no device chosen yet."""
+    found = []
+    for quantity, given in keywords.items():
+        find_metric(quantity, where)
+        by_glob = given if isinstance(given, dict) else {"*": given}
+        if not by_glob:
+            message = f"{where}: {quantity}={{}} holds no limit"
+            raise BadBudget(message)
+        for glob, texts in by_glob.items():
+            if not isinstance(glob, str) or not glob:
+                message = f"{where}: {quantity}: {glob!r} is no device glob; write as 'H200' or '*'"
+                raise BadBudget(message)
+            listed = texts if isinstance(texts, (list, tuple)) else [texts]
+            if not listed:
+                message = f"{where}: {quantity}=[] holds no limit"
+                raise BadBudget(message)
+            found += [Budget(parse_limit(quantity, text, where), glob, origin, of) for text in listed]
+    return found
+
+
+def choose(budgets: Iterable[Budget], device: str | None, where: str) -> list[Budget]:
+    """Choose, for one level, the limits of the glob that says most about this device.
+
+    Without a device the most general glob stands for all. Two globs that say equally much are a BadBudget.
+    """
+    groups: dict[tuple[str | None, str, str], dict[str, list[Budget]]] = {}
+    for budget in budgets:
+        groups.setdefault(budget.key, {}).setdefault(budget.glob, []).append(budget)
+    chosen: list[Budget] = []
+    for (_, quantity, statistic), globs in groups.items():
+        matching = [glob for glob in globs if device is None or device_matches(glob, device)]
+        if not matching:
+            first = next(iter(globs.values()))[0]
+            chosen.append(dataclasses.replace(first, glob=", ".join(globs), applies=False))
+            continue
+        order = sorted(matching, key=literal_characters, reverse=device is not None)
+        if device is not None and len(order) > 1 and literal_characters(order[0]) == literal_characters(order[1]):
+            message = f"{where}: {quantity} {statistic}: globs {order[0]!r} and {order[1]!r} both match {device!r} and say equally much"
+            raise BadBudget(message)
+        chosen += globs[order[0]]
+    return chosen
+
+
+def stack(levels: Sequence[Sequence[Budget]]) -> list[Budget]:
+    """Stack levels, the nearest first: per measurement, quantity and statistic the first level that applies wins.
+
+    A limit for other devices only never hides one of a farther level that applies.
+    """
+    settled: dict[tuple[str | None, str, str], list[Budget]] = {}
+    for level in levels:
+        here: dict[tuple[str | None, str, str], list[Budget]] = {}
+        for budget in level:
+            here.setdefault(budget.key, []).append(budget)
+        for key, budgets in here.items():
+            if key not in settled or (not settled[key][0].applies and budgets[0].applies):
+                settled[key] = budgets
+    return [budget for budgets in settled.values() for budget in budgets]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Marks:
+    """What the gpuperf markers of one test say: its limits, and whether it needs a GPU."""
+
+    budgets: tuple[Budget, ...] = ()
+    gpu: bool = False
+
+
+def read_marks(marks: Iterable[tuple[str, Any]], device: str | None, where: str) -> Marks:
+    """Read (level, marker) pairs of one test, in any order; BadBudget for whatever cannot be judged later."""
+    by_level: dict[str, list[Budget]] = {}
+    gpu: dict[str, bool] = {}
+    for level, mark in marks:
+        if mark.args:
+            message = f"{where}: gpuperf({mark.args[0]!r}): write limits by name, as gpuperf(time='<= 12 us')"
+            raise BadBudget(message)
+        keywords = dict(mark.kwargs)
+        of = keywords.pop("of", None)
+        if of is not None and not isinstance(of, str):
+            message = f"{where}: of={of!r}: name one measurement, as of='baseline'"
+            raise BadBudget(message)
+        if "gpu" in keywords:
+            flag = keywords.pop("gpu")
+            if not isinstance(flag, bool):
+                message = f"{where}: gpu={flag!r}: write True or False"
+                raise BadBudget(message)
+            gpu[level] = flag
+        for name in keywords:
+            if name not in metric_names():
+                message = f"{where}: gpuperf marker has no keyword {name!r}{nearest(name, (*metric_names(), *KEYWORDS))}"
+                raise BadBudget(message)
+        fresh = read_limits(keywords, where, level, of)
+        known = {budget.key for budget in by_level.get(level, [])}
+        twice = next((budget for budget in fresh if budget.key in known), None)
+        if twice is not None:
+            message = f"{where}: {twice.limit.quantity} {twice.limit.statistic} has two limits from two {level}s; put both into one list"
+            raise BadBudget(message)
+        by_level.setdefault(level, []).extend(fresh)
+    levels = [choose(by_level[level], device, where) for level in LEVELS if level in by_level]
+    needs = next((gpu[level] for level in LEVELS if level in gpu), False)
+    return Marks(tuple(stack(levels)), needs)

@@ -1,0 +1,113 @@
+"""The grammar of a limit: `[p50|p95|p99] OP NUMBER [unit | % | x roof]`."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING
+
+from pytest_gpuperf.errors import BadBudget
+from pytest_gpuperf.format import format_quantity
+from pytest_gpuperf.metrics import UNITS, metric, metric_names, nearest
+
+if TYPE_CHECKING:
+    from pytest_gpuperf.metrics import Metric
+
+RELATIVE = ("%", "x roof")
+_LIMIT = re.compile(
+    r"""\s*(?:(?P<statistic>[A-Za-z]\w*)\s+)?(?P<op><=|>=|==|<|>|=|!=)\s*
+        (?P<number>[+-]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(?P<unit>\S.*?)?\s*""",
+    re.VERBOSE,
+)
+_OPERATORS = ("<=", "<", ">=", ">", "==")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limit:
+    """One limit on one statistic of one quantity: `number` in SI units, or in `%` or `x roof` as `unit` says."""
+
+    quantity: str
+    statistic: str
+    op: str
+    number: float
+    unit: str
+    text: str
+
+    @property
+    def relative(self) -> bool:
+        """Whether it is held against the roof."""
+        return self.unit in RELATIVE
+
+    def __str__(self) -> str:
+        """Return the limit in its normal spelling."""
+        tail = "" if self.statistic == "p50" else f"{self.statistic} "
+        shown = f"{self.number:g} {self.unit}" if self.relative else format_quantity(self.number, self.unit)
+        return f"{tail}{self.op} {shown}"
+
+
+def find_metric(name: str, where: str) -> Metric:
+    """Return the row of METRICS of a quantity; BadBudget with the nearest name for an unknown one."""
+    row = metric(name)
+    if row is None:
+        message = f"{where}: unknown quantity {name!r}{nearest(name, metric_names())}"
+        raise BadBudget(message)
+    return row
+
+
+def parse_limit(quantity: str, text: object, where: str = "budget") -> Limit:
+    """Read one limit; BadBudget with the nearest valid spelling for what cannot be read.
+
+    >>> parse_limit("time", "p99 <= 20 us").number
+    2e-05
+    >>> parse_limit("bandwidth", ">= 80 %").unit
+    '%'
+    >>> parse_limit("time", "<= 12 uz")
+    Traceback (most recent call last):
+    pytest_gpuperf.errors.BadBudget: budget: time='<= 12 uz': unknown unit 'uz'; nearest 'us'
+    """
+    row = find_metric(quantity, where)
+    here = f"{where}: {quantity}={text!r}"
+    if not isinstance(text, str):
+        message = f"{here}: a limit is a string such as '<= 12 us'"
+        raise BadBudget(message)
+    match = _LIMIT.fullmatch(text)
+    if match is None:
+        message = f"{here}: not a limit; write '[p50|p95|p99] OP NUMBER [unit | % | x roof]', as '<= 12 us'"
+        raise BadBudget(message)
+    statistic = match["statistic"] or "p50"
+    if statistic not in row.statistics:
+        message = f"{here}: {quantity} has no statistic {statistic!r}{nearest(statistic, row.statistics)}"
+        raise BadBudget(message)
+    if match["op"] not in _OPERATORS or (match["op"] == "==" and not row.exact):
+        why = "has an interval, so == never decides; use <= or >=" if match["op"] == "==" else f"unknown operator {match['op']!r}; use one of {' '.join(_OPERATORS)}"
+        message = f"{here}: {quantity} {why}" if match["op"] == "==" else f"{here}: {why}"
+        raise BadBudget(message)
+    number, unit = _scale(row, match["number"], match["unit"] or "", here)
+    return Limit(quantity, statistic, match["op"], number, unit, " ".join(text.split()))
+
+
+def _scale(row: Metric, digits: str, unit: str, here: str) -> tuple[float, str]:
+    try:
+        number = Decimal(digits.replace(",", "").replace("_", ""))
+    except InvalidOperation:
+        message = f"{here}: {digits!r} is not a number"
+        raise BadBudget(message) from None
+    spelled = " ".join(unit.split())
+    spelled = "x roof" if spelled in {"xroof", "× roof"} else spelled
+    if spelled in RELATIVE:
+        if spelled in row.relative:
+            return float(number), spelled
+        allowed = f"it takes {' or '.join(row.relative)}" if row.relative else "it has no roof"
+        message = f"{here}: {row.name} cannot be held against {spelled!r}: {allowed}"
+        raise BadBudget(message)
+    known = UNITS.get(row.unit, {})
+    if not spelled and not known:
+        return float(number), row.unit
+    if not spelled:
+        message = f"{here}: needs a unit: one of {', '.join(known)}" + (f", {', '.join(row.relative)}" if row.relative else "")
+        raise BadBudget(message)
+    if spelled not in known:
+        message = f"{here}: unknown unit {spelled!r}{nearest(spelled, (*known, *row.relative))}"
+        raise BadBudget(message)
+    return float(number * Decimal(repr(known[spelled]))), row.unit

@@ -1,0 +1,198 @@
+"""The running case: what was measured, checked, judged and left undecided; its verdict at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import linecache
+import sys
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from pytest_gpuperf.budgets.collect import Budget, Marks
+from pytest_gpuperf.budgets.judge import Judgement, unjudged
+from pytest_gpuperf.errors import BadBudget, BudgetExceeded
+from pytest_gpuperf.metrics import TAIL_SAMPLES, nearest
+from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNMEASURED, Reason, Verdict, worst
+from pytest_gpuperf.values import reason_record
+
+if TYPE_CHECKING:
+    from pytest_gpuperf.errors import Inconclusive, Unmeasured
+    from pytest_gpuperf.measurement import Measurement
+
+#: pytest shows the test's own lines, not the plugin's.
+__tracebackhide__ = True
+
+
+@dataclasses.dataclass
+class Check:
+    """One check of results: its kind (identical, close, outputs), what was checked, and what came out."""
+
+    kind: str
+    name: str
+    verdict: Verdict
+    detail: str
+
+
+@dataclasses.dataclass
+class Undecided:
+    """A comparison that could not be decided, with the line of the test that asked."""
+
+    reason: Reason
+    text: str
+    line: str
+
+
+class Case:
+    """Everything about one run of one test, until it is written down."""
+
+    def __init__(self, nodeid: str, marks: Marks, device: str | None) -> None:
+        """Start with what the markers say; `device` is the name of the device, None without one."""
+        self.nodeid, self.marks, self.device = nodeid, marks, device
+        self.measurements: dict[str, Measurement] = {}
+        self.overrides: dict[str, list[Budget]] = {}
+        self.checks: list[Check] = []
+        self.required: list[Judgement] = []
+        self.judgements: list[Judgement] = []
+        self.undecideds: list[Undecided] = []
+        self.finished = False
+
+    def name_for(self, name: str | None) -> str:
+        """Return the name of the next measurement; an error for one that is used twice."""
+        chosen = "main" if name is None else name
+        if not isinstance(chosen, str) or not chosen.strip():
+            message = f"measure(name={name!r}): a name is a text such as 'baseline'"
+            raise ValueError(message)
+        if chosen in self.measurements:
+            hint = "give the second one a name=" if name is None else "give each its own name"
+            message = f"measure: this case has measured {chosen!r} already; {hint}"
+            raise ValueError(message)
+        return chosen
+
+    def samples_for(self, name: str, own: list[Budget]) -> dict[str, int]:
+        """Return, for each quantity, how many samples the percentiles of its budgets need."""
+        needed: dict[str, int] = {}
+        for budget in [*own, *(one for one in self.marks.budgets if one.of in {None, name})]:
+            limit = budget.limit
+            if budget.applies and limit.statistic in TAIL_SAMPLES:
+                needed[limit.quantity] = max(needed.get(limit.quantity, 0), TAIL_SAMPLES[limit.statistic])
+        return needed
+
+    def undecided(self, error: Inconclusive | Unmeasured) -> None:
+        """Remember a comparison that could not be decided, also where the body swallows its error."""
+        self.undecideds.append(Undecided(error.reason, str(error), _caller()))
+
+    def judge(self, failed: bool) -> None:
+        """Judge every budget, once: of markers and of measure's `budget=`."""
+        for budget in self.marks.budgets:
+            for name, reason in self._targets(budget, failed=failed):
+                if reason is not None:
+                    self.judgements.append(unjudged(budget, name, reason))
+                    continue
+                keys = {(one.limit.quantity, one.limit.statistic) for one in self.overrides.get(name, []) if one.applies}
+                if (budget.limit.quantity, budget.limit.statistic) not in keys:
+                    self.judgements.append(self._judged(budget, name))
+        for name, budgets in self.overrides.items():
+            self.judgements += [self._judged(budget, name) for budget in budgets]
+
+    def unreached(self, reason: Reason) -> None:
+        """Account for every budget of a case whose body never ran."""
+        self.judgements += [unjudged(budget, budget.of or "main", reason) for budget in self.marks.budgets]
+
+    def _targets(self, budget: Budget, *, failed: bool) -> list[tuple[str, Reason | None]]:
+        """Return the measurements that a budget is for, each with the reason why it cannot be judged there."""
+        names = list(self.measurements)
+        wanted = budget.of or "main"
+        if not budget.applies:
+            return [(wanted, Reason("other-device", f"the limit is for {budget.glob}"))]
+        if wanted in names:
+            return [(wanted, None)]
+        if failed:
+            return [(wanted, Reason("body-failed"))]
+        if budget.of is None:
+            return [(name, None) for name in names] or [(wanted, Reason("no-measurement"))]
+        return [(wanted, None)]
+
+    def _judged(self, budget: Budget, name: str) -> Judgement:
+        limit = budget.limit
+        try:
+            if name not in self.measurements:
+                known = tuple(self.measurements)
+                message = f"of={name!r}: this case has no such measurement" + (nearest(name, known) if known else "; it measured nothing")
+                raise BadBudget(message)
+            return self.measurements[name].judged(budget)
+        except BadBudget as error:
+            return Judgement(budget, name, FAIL, f"{limit.quantity} {limit}: {error}")
+
+    @property
+    def failures(self) -> list[str]:
+        """The message of every budget that was exceeded or cannot be judged."""
+        return [one.message for one in self.judgements if one.verdict == FAIL]
+
+    def exceeded(self) -> BudgetExceeded | BadBudget | None:
+        """Return one error that lists every failed budget of the markers; None where there is none."""
+        messages = self.failures
+        if not messages:
+            return None
+        return BudgetExceeded("\n".join(messages))
+
+    def verdict(self, *, body_failed: bool) -> Verdict:
+        """Return the case's verdict: the worst of its parts; NOT-APPLICABLE only where nothing else was asked."""
+        if body_failed:
+            return FAIL
+        parts: list[Verdict] = [one.verdict for one in (*self.judgements, *self.required)]
+        parts += [one.verdict for one in self.checks] + [one.reason.verdict for one in self.undecideds]
+        if set(parts) <= {PASS, NOT_APPLICABLE} and PASS in parts:
+            return PASS
+        return worst(parts)
+
+    def reasons(self) -> list[dict[str, Any]]:
+        """Return every reason for what is not PASS or FAIL, as records, each once."""
+        found = []
+        for one in (*self.judgements, *self.required):
+            if one.reason is not None:
+                found.append(reason_record(one.reason, f"{one.measurement} {one.budget.limit.quantity} {one.budget.limit}"))
+        found += [reason_record(one.reason, one.line) for one in self.undecideds]
+        return [record for place, record in enumerate(found) if record not in found[:place]]
+
+    def why(self, verdict: Verdict) -> str:
+        """Return one line for a verdict of UNMEASURED or INCONCLUSIVE."""
+        lines = [f"{one.text} at {one.line}" for one in self.undecideds if one.reason.verdict == verdict]
+        lines += [one.message for one in (*self.judgements, *self.required) if one.verdict == verdict]
+        return lines[0] + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "") if lines else verdict
+
+    def record(self) -> dict[str, Any]:
+        """Return what the run file holds of the case, less what pytest knows."""
+        return {
+            "checks": [dataclasses.asdict(check) for check in self.checks],
+            "budgets": [one.record() for one in (*self.judgements, *self.required)],
+            "measurements": [one.record() for one in self.measurements.values()],
+            "reasons": self.reasons(),
+        }
+
+
+def undecided_verdict(verdict: Verdict) -> bool:
+    """Say whether a verdict is neither of the two that decide."""
+    return verdict in {UNMEASURED, INCONCLUSIVE}
+
+
+def _caller() -> str:
+    """Return "file:line: source" of the innermost frame outside this package."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("pytest_gpuperf"):
+        following = frame.f_back
+        if following is None:
+            break
+        frame = following
+    name, line = frame.f_code.co_filename, frame.f_lineno
+    source = linecache.getline(name, line, frame.f_globals).strip()
+    short = name.replace("\\", "/").rpartition("/")[2]
+    return f"{short}:{line}" + (f": {source}" if source else "")
+
+
+def plain_error(error: BaseException) -> str:
+    """Return the last line of an error as Python prints it, with its notes.
+
+    >>> plain_error(ValueError("no"))
+    'ValueError: no'
+    """
+    return "".join(traceback.format_exception_only(error)).strip()

@@ -1,0 +1,37 @@
+"""gpuperf render: the HTML page of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("file", type=Path, metavar="RUN", help="a run file, a journal (*.jsonl) or a directory of journals")
+    parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="the page (default: beside RUN, with the suffix .html)")
+    parser.add_argument("--reference", type=Path, metavar="RUN", help="another run whose values stand beside")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the page and print where it is."""
+    from pytest_gpuperf.cli.output import remark, say
+    from pytest_gpuperf.records.runfile import load
+    from pytest_gpuperf.report import html
+
+    told = load(options.file)
+    reference = load(options.reference) if options.reference else None
+    page = options.output or _beside(options.file)
+    page.parent.mkdir(parents=True, exist_ok=True)
+    html.write(told, page, reference=reference)
+    remark("render", [*told.get("notes", ()), *told.get("problems", ())])
+    say([str(page)])
+    return 0
+
+
+def _beside(file: Path) -> Path:
+    # Not with_suffix on a directory: run ids may hold dots.
+    return file.with_name(f"{file.name}.html") if file.is_dir() else file.with_suffix(".html")

@@ -1,0 +1,127 @@
+"""gpuperf show: a run as text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_gpuperf.errors import RunFileError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("file", type=Path, metavar="RUN", help="a run file, a journal (*.jsonl) or a directory of journals")
+    parser.add_argument("case", nargs="?", metavar="CASE", help="a node id, or a part of one (default: all)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the cases."""
+    from pytest_gpuperf.cli.output import say
+    from pytest_gpuperf.records.runfile import load
+
+    told = load(options.file)
+    cases = chosen(told["cases"], options.case, options.file)
+    lines = [] if options.case else list(head(told))
+    for case in cases:
+        lines += case_lines(case)
+    if not options.case:
+        lines += tail(told)
+    say(lines)
+    return 0
+
+
+def chosen(cases: list[dict[str, Any]], wanted: str | None, file: Path) -> list[dict[str, Any]]:
+    """Return the cases of which `wanted` is the node id or, where none has it, a part; RunFileError names the nearest."""
+    if wanted is None:
+        return cases
+    exact = [case for case in cases if case["nodeid"] == wanted]
+    found = exact or [case for case in cases if wanted in case["nodeid"]]
+    if found:
+        return found
+    import difflib
+
+    names = {case["nodeid"].rpartition("::")[2]: case["nodeid"] for case in cases}
+    near = difflib.get_close_matches(wanted.rpartition("::")[2], names, 1, 0.4)
+    message = f"no case {wanted!r} among the {len(cases)} of {file}" + (f"; nearest {names[near[0]]!r}" if near else "")
+    raise RunFileError(message)
+
+
+def head(run: dict[str, Any]) -> Iterator[str]:
+    """Yield what the run is: when, on what, from which commit."""
+    about = run["run"]
+    dirty = " with changes" if about["dirty"] else ""
+    state = "" if about["complete"] else ", ended before its end"
+    yield f"run {about['id']} of {about['started']}{state}: commit {about['commit'] or 'unknown'}{dirty}, python {about['python']}"
+    for device in run["devices"]:
+        yield f"device {device['name']} ({device['uuid']}), driver {device['driver']}"
+    if not run["devices"]:
+        yield "no GPU" + (", numba's simulator" if about["simulator"] else "")
+
+
+def case_lines(case: dict[str, Any]) -> Iterator[str]:
+    """Yield a case: its verdict, why, its checks, what was measured and what was judged."""
+    again = f" (attempt {case['attempt']})" if case["attempt"] > 1 else ""
+    yield ""
+    yield f"{case['verdict']:<14} {case['nodeid']}{again}"
+    if case["error"]:
+        yield f"    error: {case['error'].splitlines()[0]}"
+    for reason in case["reasons"]:
+        yield f"    {reason_text(reason)}"
+    for check in case["checks"]:
+        yield f"    {check['kind']} {check['name'] or ''}: {check['verdict']} {check['detail'] or ''}".rstrip()
+    for measurement in case["measurements"]:
+        yield f"  {measurement['name']} ({', '.join(part for part in (measurement['cache'], measurement['body']) if part)})"
+        for quantity, value in measurement["values"].items():
+            yield f"    {quantity:<12} {value_text(value)}"
+        for note in measurement["notes"]:
+            yield f"    note: {note}"
+    for budget in case["budgets"]:
+        yield f"  budget {budget_text(budget)}"
+
+
+def tail(run: dict[str, Any]) -> Iterator[str]:
+    """Yield the account and what contradicts it."""
+    account = run["account"]
+    counts = ", ".join(f"{name} {number}" for name, number in account.items() if name != "collected")
+    yield ""
+    yield f"budgets: {account['collected']} collected = {counts}"
+    for line in (*run.get("notes", ()), *run.get("problems", ())):
+        yield f"note: {line}"
+
+
+def value_text(value: dict[str, Any]) -> str:
+    """Return a value with its interval, or why there is none; four significant digits.
+
+    >>> value_text({"unit": "s", "source": "device", "number": 1.342e-5, "low": 1.331e-5, "high": 1.36e-5, "systematic": None, "reason": None})
+    '13.42 us (13.31 us .. 13.60 us), device'
+    """
+    from pytest_gpuperf.format import format_quantity
+
+    number, unit = value["number"], value["unit"]
+    if number is None:
+        return reason_text(value["reason"]) if value["reason"] else "not measured"
+    text = format_quantity(number, unit)
+    if value["low"] is not None and value["high"] is not None:
+        text += f" ({format_quantity(value['low'], unit)} .. {format_quantity(value['high'], unit)})"
+    if value["systematic"]:
+        text += f" +- {format_quantity(value['systematic'], unit)} systematic"
+    if value["source"]:
+        text += f", {value['source']}"
+    return f"{text}; {reason_text(value['reason'])}" if value["reason"] else text
+
+
+def reason_text(reason: dict[str, Any]) -> str:
+    """Return a reason in one line."""
+    subject = f"{reason['subject']}: " if reason.get("subject") else ""
+    return f"{subject}{reason['verdict']} {reason['code']}: {reason['sentence']} ({reason['next_step']})"
+
+
+def budget_text(budget: dict[str, Any]) -> str:
+    """Return a budget in one line: what was asked, the verdict, and how it came to that."""
+    subject = " ".join(part for part in (budget["measurement"], budget["quantity"], budget["statistic"]) if part)
+    told = budget["message"] or (reason_text(budget["reason"]) if budget["reason"] else "")
+    return f"{subject} {budget['text']}: {budget['verdict']}" + (f"; {told.splitlines()[0]}" if told else "")

@@ -1,0 +1,1 @@
+"""The device: discovery, the one backend seam, its operations, roofs and lock."""

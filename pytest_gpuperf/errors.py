@@ -1,0 +1,45 @@
+"""Every error that the plugin raises; the first line of each is the whole story."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_gpuperf.reasons import Reason
+
+
+class GpuPerfError(Exception):
+    """Base of every error of this plugin."""
+
+
+class BudgetExceeded(GpuPerfError, AssertionError):
+    """A measured quantity is outside its budget: the whole interval, not a sample of it."""
+
+
+class NotIdentical(GpuPerfError, AssertionError):
+    """Two arrays, or two calls of one body, do not hold the same bits."""
+
+
+class BadBudget(GpuPerfError, ValueError):
+    """A budget that cannot be read or judged; names the nearest valid spelling."""
+
+
+class RunFileError(GpuPerfError):
+    """A run file or journal that cannot be read or written; names the file and the cause."""
+
+
+class _Undecided(GpuPerfError):
+    """Common part of the two errors that end a case without a verdict of PASS or FAIL."""
+
+    def __init__(self, reason: Reason, subject: str = "") -> None:
+        self.reason = reason
+        self.subject = subject
+        super().__init__(f"{subject}: {reason}" if subject else str(reason))
+
+
+class Inconclusive(_Undecided):
+    """Measured, but the evidence cannot decide; carries its Reason."""
+
+
+class Unmeasured(_Undecided):
+    """Could not be measured; carries its Reason."""

@@ -1,0 +1,287 @@
+"""The `gpuperf` fixture: one verb a method, each of them a delegation."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+from typing import TYPE_CHECKING, Any
+
+from pytest_gpuperf.budgets.collect import Budget, Marks, choose, read_limits
+from pytest_gpuperf.case import Case, Check, plain_error
+from pytest_gpuperf.device.streams import StreamHandle, as_stream, current_stream, handle_of
+from pytest_gpuperf.measurement import Measurement
+from pytest_gpuperf.nvtx_ranges import Range, measurement_range, slug
+from pytest_gpuperf.nvtx_ranges import range as nvtx_range
+from pytest_gpuperf.options import CACHES, Config
+from pytest_gpuperf.reasons import FAIL, PASS, Reason
+from pytest_gpuperf.runtime import Runtime
+from pytest_gpuperf.timing.body import Body
+from pytest_gpuperf.work import Work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from pytest_gpuperf.device.backend import Backend, DeviceFacts
+    from pytest_gpuperf.device.lock import Waited
+    from pytest_gpuperf.values import Value
+
+#: pytest shows the test's own lines, not the plugin's.
+__tracebackhide__ = True
+
+
+class GpuPerf:
+    """Measure bodies and check results; the `gpuperf` fixture of a test, or `pytest_gpuperf.session()` outside pytest."""
+
+    def __init__(self, runtime: Runtime, case: Case) -> None:
+        """Made by the plugin, once a case."""
+        self._runtime = runtime
+        self._case = case
+
+    @property
+    def device(self) -> DeviceFacts | None:
+        """Facts of the device (name, uuid, driver, cuda, memory_bytes); None without a GPU."""
+        backend = self._runtime.backend
+        return None if backend is None else backend.facts
+
+    @property
+    def stream(self) -> StreamHandle:
+        """The stream that is measured where `stream=` names none: torch's current one if torch is loaded, else the legacy default."""
+        return as_stream(current_stream() if self._runtime.backend is not None else 0)
+
+    def range(self, name: str) -> Range:
+        """Put an NVTX range of the domain `gpuperf` around a block or a function."""
+        return nvtx_range(name)
+
+    def measure(
+        self,
+        fn: Callable[..., Any],
+        *args: Any,
+        name: str | None = None,
+        work: Work | None = None,
+        outputs: Sequence[Any] = (),
+        inout: Sequence[Any] = (),
+        inputs: Sequence[Sequence[Any]] | None = None,
+        varies: bool = False,
+        setup: Callable[[], Any] | None = None,
+        stream: Any = None,
+        cache: str | None = None,
+        samples: int = 0,
+        budget: Mapping[str, Any] | None = None,
+        **kw: Any,
+    ) -> Measurement:
+        """Measure one body, `fn(*args, **kw)`, and check what its timed calls leave.
+
+        `outputs` are arrays that the body writes whole, `inout` arrays that it changes (each call starts from the same bits); both are
+        digested after timed calls, which must all leave the same bits unless `varies`. `inputs` rotates argument sets in place of `args`.
+        `setup` runs before every call, untimed. `cache` is cold, warm, steady or cold-dirty; `samples` the least number of samples;
+        `budget` limits of this measurement, as {"time": "<= 12 us"}. On return the buffers hold exactly one call from the entry state.
+
+        Raises NotIdentical where timed calls differ or leave outputs unwritten, BadBudget for a limit that cannot be read, and whatever the
+        body raises. Without a GPU, or without --gpuperf, the body runs once and every Value is UNMEASURED.
+
+        >>> body = fake.kernel(5e-6)
+        >>> m = gpuperf.measure(body, name="five")
+        >>> m.time < 6e-6
+        True
+        """
+        __tracebackhide__ = True
+        chosen = self._case.name_for(name)
+        body = _body(fn, args, inputs, kw, work, setup, varies=varies)
+        state = _cache(cache, self._runtime.config.cache)
+        own = choose(read_limits(dict(budget or {}), f"measure({chosen!r})", "budget=", chosen), self._runtime.device, f"measure({chosen!r})")
+        hole = self._runtime.hole if self._runtime.config.enabled else Reason("needs-gpuperf")
+        if hole is not None:
+            made = Measurement.unmeasured(chosen, hole, _call_once(body), work, self._case, self._runtime.device)
+            made.details = {"cache": state, "checked": "unchecked", "varies": varies, "inputs": body.sets}
+        else:
+            made = self._measure(chosen, body, state, _listed(outputs), _listed(inout), own, stream, samples)
+        made.account = self._case.required.append
+        self._case.measurements[chosen] = made
+        self._case.overrides[chosen] = own
+        failure = made.details.pop("failure", None)
+        if failure is not None:
+            self._case.checks.append(Check("outputs", chosen, FAIL, str(failure)))
+            raise failure
+        checked = made.details.get("checked", "unchecked")
+        if checked != "unchecked":
+            what = "differ between calls, as declared" if varies else "hold the same bits"
+            self._case.checks.append(Check("outputs", chosen, PASS, f"outputs of timed calls {what} ({checked} digested)"))
+        return made
+
+    def _measure(
+        self, name: str, body: Body, cache: str, outputs: Sequence[Any], inout: Sequence[Any], own: list[Budget], stream: Any, samples: int
+    ) -> Measurement:
+        __tracebackhide__ = True
+        from pytest_gpuperf.timing.measure import Request, measure
+
+        runtime, case = self._runtime, self._case
+        handle = current_stream() if stream is None else handle_of(stream)
+        needed = case.samples_for(name, own)
+        key = getattr(body.function, "__code__", None) or body.function
+        label = slug(case.nodeid, name)
+        assert runtime.backend is not None
+        with runtime.locked(case.nodeid) as waited:
+            began = runtime.backend.now()
+            tools = runtime.instruments(handle)
+            request = Request(
+                body,
+                cache,
+                handle,
+                runtime.config.limit,
+                outputs,
+                inout,
+                {**needed, "time": max(needed.get("time", 0), samples)},
+                ran_before=key in runtime.ran,
+                foreign=runtime.foreign,
+                listener=case,
+            )
+            runtime.ran.add(key)
+            with measurement_range(label):
+                timed = measure(tools, request)
+            seconds = runtime.backend.now() - began
+
+        def roof_of() -> Value:
+            assert body.work is not None
+            with runtime.locked(case.nodeid):
+                return dataclasses.replace(runtime.roofs(handle).of(body.work, cache), listener=case)
+
+        made = Measurement(name, timed.result, timed.values, body.work, timed.context, runtime.device, timed.drift, case, roof_of)
+        made.details = {
+            **timed.details,
+            "slug": label,
+            "nvtx": label,
+            "notes": [],
+            "waited": _waited(waited),
+            "wall_s": seconds,
+            "failure": timed.failure,
+        }
+        return made
+
+    def identical(self, a: Any, b: Any, name: str = "") -> None:
+        """Check that two arrays hold the same raw bits: -0.0 and NaN payloads count.
+
+        Takes NumPy, torch, numba and CuPy arrays in any mixture; raises NotIdentical with the first difference, its bits and ulps, or with
+        the shapes or dtypes where these differ.
+
+        >>> gpuperf.identical(np.float32([0.0]), np.float32([-0.0]))
+        Traceback (most recent call last):
+        pytest_gpuperf.errors.NotIdentical: bits differ: 1 of 1 elements, first at [0]: 0x00000000 != 0x80000000 (0 ulp), ...
+        """
+        __tracebackhide__ = True
+        from pytest_gpuperf.identity.bits import identical
+
+        self._check("identical", name, lambda: identical(a, b, operations=self._operations(a, b)))
+
+    def close(self, a: Any, b: Any, *, ulp: float | None = None, rtol: float | None = None, atol: float | None = None, name: str = "") -> None:
+        """Check that two arrays agree within `ulp` units in the last place, or within `atol + rtol * |b|`.
+
+        NaN agrees with NaN only. Output that is zero or constant everywhere is refused where the reference `b` is not.
+
+        >>> gpuperf.close(np.float32([1.0]), np.float32([1.0000001]), ulp=1)
+        """
+        __tracebackhide__ = True
+        from pytest_gpuperf.identity.close import close
+
+        self._check("close", name, lambda: close(a, b, ulp=ulp, rtol=rtol, atol=atol, operations=self._operations(a, b)))
+
+    def _check(self, kind: str, name: str, check: Callable[[], str]) -> None:
+        __tracebackhide__ = True
+        title = name or f"{kind} {sum(one.kind == kind for one in self._case.checks) + 1}"
+        try:
+            detail = check()
+        except AssertionError as error:
+            self._case.checks.append(Check(kind, title, FAIL, plain_error(error)))
+            raise
+        self._case.checks.append(Check(kind, title, PASS, detail))
+
+    def _operations(self, *arrays: Any) -> Any:
+        """Open the device only where an array lies on it."""
+        from pytest_gpuperf.device.arrays import device_arrays
+
+        return self._runtime.operations() if device_arrays(list(arrays)) else None
+
+
+def _body(
+    fn: Callable[..., Any],
+    args: Sequence[Any],
+    inputs: Sequence[Sequence[Any]] | None,
+    kw: Mapping[str, Any],
+    work: Work | None,
+    setup: Callable[[], Any] | None,
+    *,
+    varies: bool,
+) -> Body:
+    if not callable(fn):
+        message = f"measure({type(fn).__name__}): the body must be callable; pass the function itself and its arguments after it"
+        raise TypeError(message)
+    if work is not None and not isinstance(work, Work):
+        message = f"work={work!r}: pass Work(reads=..., writes=...) in bytes"
+        raise TypeError(message)
+    if inputs is None:
+        return Body(fn, (args,), kw, work, setup, varies)
+    if args:
+        message = "measure: give the arguments either after fn or as inputs= sets, not both"
+        raise ValueError(message)
+    sets = [tuple(one) if isinstance(one, (list, tuple)) else (one,) for one in inputs]
+    if not sets:
+        message = "inputs=[]: needs at least one argument set"
+        raise ValueError(message)
+    return Body(fn, sets, kw, work, setup, varies)
+
+
+def _cache(given: str | None, default: str) -> str:
+    if given is None:
+        return default
+    if given not in CACHES:
+        near = difflib.get_close_matches(str(given), CACHES, 1)
+        message = f"cache={given!r}: no such cache state" + (f"; nearest {near[0]!r}" if near else f"; one of {', '.join(CACHES)}")
+        raise ValueError(message)
+    return given
+
+
+def _listed(arrays: Any) -> list[Any]:
+    """Return arrays as a list; a single array counts as one, not as its rows."""
+    if arrays is None:
+        return []
+    return list(arrays) if isinstance(arrays, (list, tuple)) else [arrays]
+
+
+def _call_once(body: Body) -> Any:
+    result = None
+    for index in range(body.sets):
+        if body.setup is not None:
+            body.setup()
+        result = body(index)
+    return result
+
+
+def _waited(waited: Waited | None) -> dict[str, Any] | None:
+    return None if waited is None else {"seconds": waited.seconds, "for": waited.holder}
+
+
+@contextlib.contextmanager
+def session(backend: Backend | None = None, **options: Any) -> Iterator[GpuPerf]:
+    """Give the fixture's object outside pytest, as in a notebook: a context manager that gives the device back at its end.
+
+    `options` are the fields of Config (limit, cache); without a backend the first visible GPU is used.
+
+    >>> import pytest_gpuperf
+    >>> from pytest_gpuperf.testing import FakeDevice
+    >>> fake = FakeDevice()
+    >>> with pytest_gpuperf.session(fake) as gpuperf:
+    ...     m = gpuperf.measure(fake.kernel(5e-6))
+    >>> m.time < 6e-6
+    True
+    """
+    why = None
+    if backend is None:
+        from pytest_gpuperf.device.discovery import open_backend
+
+        found = open_backend()
+        backend, why = (None, found) if isinstance(found, Reason) else (found, None)
+    runtime = Runtime(Config(enabled=True, **options), backend, why)
+    try:
+        yield GpuPerf(runtime, Case("session", Marks(), runtime.device))
+    finally:
+        runtime.close()

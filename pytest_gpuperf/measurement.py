@@ -1,0 +1,181 @@
+"""Measurement: what one named measured body of a case is known by."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from pytest_gpuperf.budgets.collect import choose, read_limits
+from pytest_gpuperf.budgets.grammar import RELATIVE
+from pytest_gpuperf.budgets.judge import Judgement, judge
+from pytest_gpuperf.errors import BadBudget, BudgetExceeded, Inconclusive, Unmeasured
+from pytest_gpuperf.metrics import METRICS, metric, metric_names, nearest
+from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, UNMEASURED, Reason
+from pytest_gpuperf.values import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pytest_gpuperf.budgets.collect import Budget
+    from pytest_gpuperf.stats import Drift
+    from pytest_gpuperf.values import Listener
+    from pytest_gpuperf.work import Work
+
+#: pytest shows the test's own lines, not the plugin's.
+__tracebackhide__ = True
+
+
+@dataclasses.dataclass
+class Measurement:
+    """One measured body: `m.time`, `m.time.p99`, `m.bandwidth`, `m["host_time"]` are Values; `m.result` is what the last call returned.
+
+    `m.roof` is the time of our own move kernel with the bytes of `work`, `m.percent` and `m.x_roof` the time held against it.
+    """
+
+    name: str
+    result: Any = None
+    values: Mapping[str, Value] = dataclasses.field(default_factory=dict)
+    work: Work | None = None
+    context: str = ""
+    device: str | None = None
+    drift: Drift | None = None
+    listener: Listener | None = None
+    roof_of: Callable[[], Value] | None = None
+    account: Callable[[Judgement], None] | None = None
+    details: dict[str, Any] = dataclasses.field(default_factory=dict)
+    _roof: Value | None = None
+
+    @classmethod
+    def unmeasured(cls, name: str, reason: Reason, result: Any, work: Work | None, listener: Listener | None, device: str | None = None) -> Measurement:
+        """Make a measurement of which nothing is known, for one reason."""
+        values = {row.name: missing(row.name, row.source, reason, listener) for row in METRICS}
+        return cls(name, result, values, work, device=device, listener=listener)
+
+    def __getitem__(self, quantity: str) -> Value:
+        """Return a quantity by name, as `m["time"]` or `m["time.p99"]`; KeyError with the nearest name."""
+        name, _, statistic = quantity.partition(".")
+        if name in ("roof", "percent", "x_roof") and not statistic:
+            return {"roof": lambda: self.roof, "percent": lambda: self.percent, "x_roof": lambda: self.x_roof}[name]()
+        if name not in self.values:
+            message = f"measurement {self.name!r} has no quantity {name!r}{nearest(name, metric_names())}"
+            raise KeyError(message)
+        value = self.values[name]
+        if not statistic:
+            return value
+        if statistic not in value.statistics:
+            message = f"{name!r} has no statistic {statistic!r}{nearest(statistic, tuple(value.statistics) or ('p50',))}"
+            raise KeyError(message)
+        return value.statistics[statistic]
+
+    def __getattr__(self, name: str) -> Value:
+        """Return a quantity by attribute; AttributeError with the nearest name."""
+        if name.startswith("_") or "values" not in self.__dict__:
+            raise AttributeError(name)
+        try:
+            return self[name]
+        except KeyError as error:
+            raise AttributeError(error.args[0]) from None
+
+    @property
+    def roof(self) -> Value:
+        """Time of our own move kernel with exactly the bytes of Work, in the same cache state; measured at its first use."""
+        if self._roof is None:
+            if self.work is None:
+                message = f"measurement {self.name!r} has no roof: pass work=Work(reads=..., writes=...)"
+                raise BadBudget(message)
+            source = self.values["time"]
+            gone = source.reason if source.number is None else None
+            self._roof = missing("roof", "device", gone, self.listener) if gone is not None or self.roof_of is None else self.roof_of()
+        return self._roof
+
+    @property
+    def percent(self) -> Value:
+        """Roof time over time, in percent."""
+        ratio = self.roof / self.values["time"] * 100.0
+        return dataclasses.replace(ratio, unit="%", source=self.values["time"].source, name=f"{self.name} percent of roof", listener=self.listener)
+
+    @property
+    def x_roof(self) -> Value:
+        """Time over roof time."""
+        ratio = self.values["time"] / self.roof
+        return dataclasses.replace(ratio, unit="x roof", source=self.values["time"].source, name=f"{self.name} x roof", listener=self.listener)
+
+    def held(self, quantity: str, statistic: str, unit: str) -> Value:
+        """Return what a limit is held against: the statistic itself, or its ratio to the roof."""
+        value = self[quantity if statistic == "p50" else f"{quantity}.{statistic}"]
+        if unit not in RELATIVE:
+            return value
+        roof = self.roof
+        time = value if quantity == "time" else self.values["time"]
+        ratio = roof / time * 100.0 if unit == "%" else time / roof
+        return dataclasses.replace(ratio, unit=unit, source=time.source, name=quantity, listener=None)
+
+    def judged(self, budget: Budget) -> Judgement:
+        """Judge one budget on this measurement; BadBudget where it needs Work and there is none."""
+        limit = budget.limit
+        if limit.relative and self.work is None:
+            message = f"{limit.quantity} {limit}: '{limit.unit}' needs work=Work(reads=..., writes=...) in measure({self.name!r})"
+            raise BadBudget(message)
+        where = f"measurement {self.name!r}"
+        if budget.applies and self.device is not None:
+            value = self.held(limit.quantity, limit.statistic, limit.unit)
+        else:
+            value = self[limit.quantity]
+        _ = where
+        return judge(budget, self.name, value, self.context, self._drift_of(limit.quantity, limit.unit))
+
+    def _drift_of(self, quantity: str, unit: str) -> Drift | None:
+        """Return the drift of the time in the unit of a limit."""
+        if self.drift is None or quantity not in {"time", "bandwidth"}:
+            return None
+        centre = self.values["time"].number
+        if not centre:
+            return None
+        low, high = self.drift.low / centre, self.drift.high / centre
+        if quantity == "time" and unit == "s":
+            return self.drift
+        held = self.held(quantity, "p50", unit).number
+        if held is None:
+            return None
+        faster_is_more = quantity == "bandwidth" or unit == "%"
+        ends = (held / high, held / low) if faster_is_more else (held * low, held * high)
+        return dataclasses.replace(self.drift, low=min(ends), high=max(ends))
+
+    def require(self, **limits: Any) -> None:
+        """Judge limits on the spot, as `m.require(time="<= 12 us")`; raises BudgetExceeded, Inconclusive or Unmeasured."""
+        budgets = choose(read_limits(limits, "require", "require"), self.device, "require")
+        judgements = [self.judged(budget) for budget in budgets]
+        for judgement in judgements:
+            if self.account is not None:
+                self.account(judgement)
+        failed = [judgement.message for judgement in judgements if judgement.verdict == FAIL]
+        if failed:
+            raise BudgetExceeded("\n".join(failed))
+        for verdict, error in ((INCONCLUSIVE, Inconclusive), (UNMEASURED, Unmeasured)):
+            for judgement in judgements:
+                if judgement.verdict == verdict and judgement.reason is not None:
+                    raised = error(judgement.reason, f"{self.name} {judgement.budget.limit.quantity} {judgement.budget.limit}")
+                    if self.listener is not None:
+                        self.listener.undecided(raised)
+                    raise raised
+
+    def record(self) -> dict[str, Any]:
+        """Return plain values for the run file."""
+        values: dict[str, Any] = {}
+        for name, value in self.values.items():
+            values[name] = value.record()
+            values |= {f"{name}.{statistic}": one.record() for statistic, one in value.statistics.items() if statistic != "p50"}
+        if self._roof is not None:
+            values["roof"] = self._roof.record()
+            values["percent"], values["x_roof"] = self.percent.record(), self.x_roof.record()
+        work = None if self.work is None else dataclasses.asdict(self.work)
+        return {"name": self.name, "work": work, "values": values, **self.details}
+
+
+def missing(name: str, source: str, reason: Reason | None, listener: Listener | None) -> Value:
+    """Make the Value of a quantity that was not measured, with its statistics."""
+    reason = reason or Reason("no-measurement")
+    row = metric(name)
+    unit = row.unit if row is not None else "s"
+    statistics = {one: Value.missing(f"{name} {one}", unit, source, reason, listener) for one in (row.statistics if row is not None else ())}
+    return dataclasses.replace(Value.missing(name, unit, source, reason, listener), statistics=statistics)

@@ -1,0 +1,76 @@
+"""METRICS: every quantity that a measurement can know, one row each."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+
+#: Seconds, bytes, bytes per second and counts, by the spelling that a budget may use.
+UNITS: dict[str, dict[str, float]] = {
+    "s": {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0},
+    "B/s": {
+        "B/s": 1.0,
+        "kB/s": 1e3,
+        "KB/s": 1e3,
+        "MB/s": 1e6,
+        "GB/s": 1e9,
+        "TB/s": 1e12,
+        "KiB/s": 2.0**10,
+        "MiB/s": 2.0**20,
+        "GiB/s": 2.0**30,
+        "TiB/s": 2.0**40,
+    },
+}
+
+#: Percentiles: how many undiscarded samples a two-sided 95 % interval of each needs (q**n <= 0.025).
+TAIL_SAMPLES = {"p95": 72, "p99": 368}
+
+STATISTICS = ("p50", *TAIL_SAMPLES)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Metric:
+    """One quantity: its SI unit, which statistics it has, what it may be held against and what it means.
+
+    `relative` are the relative units that a budget may use, `exact` is True for counts, `better` the good direction.
+    """
+
+    name: str
+    unit: str
+    better: str
+    statistics: tuple[str, ...]
+    relative: tuple[str, ...]
+    source: str
+    meaning: str
+    exact: bool = False
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("time", "s", "less", STATISTICS, ("%", "x roof"), "device", "GPU duration of one call of the body, as a profiler counts it"),
+    Metric("bandwidth", "B/s", "more", ("p50",), ("%",), "device", "bytes of Work over time; % is of the roof of the same cache state"),
+    Metric("host_time", "s", "less", STATISTICS, (), "host", "time until the call returns to the host"),
+    Metric("wall_time", "s", "less", STATISTICS, (), "host", "time from the call until its stream is idle"),
+    Metric("first_call", "s", "less", ("p50",), (), "host", "wall time of the first call in this process: compiling, loading, tuning"),
+)
+
+_BY_NAME = {row.name: row for row in METRICS}
+
+
+def nearest(name: str, names: list[str] | tuple[str, ...]) -> str:
+    """Return "; nearest 'x'" for the nearest valid name, or the valid names where none is near.
+
+    >>> nearest("tiem", ["time", "bandwidth"])
+    "; nearest 'time'"
+    """
+    near = difflib.get_close_matches(name, names, 1, 0.5)
+    return f"; nearest {near[0]!r}" if near else f"; valid: {', '.join(names)}"
+
+
+def metric(name: str) -> Metric | None:
+    """Return the row of a quantity, or None."""
+    return _BY_NAME.get(name)
+
+
+def metric_names() -> tuple[str, ...]:
+    """Return every quantity's name, in the order of METRICS."""
+    return tuple(_BY_NAME)

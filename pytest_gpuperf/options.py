@@ -1,0 +1,122 @@
+"""OPTIONS: every command-line option with its ini twin; the one list behind CLI, ini, Config and docs."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_gpuperf.metrics import nearest
+
+if TYPE_CHECKING:
+    import pytest
+
+CACHES = ("cold", "warm", "steady", "cold-dirty")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Option:
+    """One option: `--gpuperf-NAME` on the command line, `gpuperf_NAME` in the ini file, `field` in Config."""
+
+    field: str
+    flag: str
+    kind: str
+    default: Any
+    help: str
+    choices: tuple[str, ...] = ()
+    bare: str | None = None
+    metavar: str | None = None
+
+    @property
+    def ini(self) -> str:
+        """The name of the ini twin."""
+        return self.flag.removeprefix("--").replace("-", "_")
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option("enabled", "--gpuperf", "flag", False, "measure and judge: without it bodies run once and no limit is judged"),
+    Option("report", "--gpuperf-report", "path", "reports/latest.html", "write the HTML page here", metavar="PATH"),
+    Option("json", "--gpuperf-json", "path", "", "write the run file here too, besides reports/runs/", metavar="PATH"),
+    Option(
+        "strict",
+        "--gpuperf-strict",
+        "choice",
+        "",
+        "let UNMEASURED cases fail; 'all' (the bare option): INCONCLUSIVE ones too",
+        choices=("unmeasured", "all"),
+        bare="all",
+    ),
+    Option("cache", "--gpuperf-cache", "choice", "cold", "cache state of measurements that do not name one", choices=CACHES),
+    Option("limit", "--gpuperf-limit", "seconds", 1.0, "longest sampling time of a measurement; 5 rounds are always taken", metavar="S"),
+    Option("reference", "--gpuperf-reference", "path", "", "show this recorded run beside the results on the page", metavar="RUN"),
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Config:
+    """The options in force."""
+
+    enabled: bool = False
+    report: Path = Path("reports/latest.html")
+    json: Path | None = None
+    strict: str = ""
+    cache: str = "cold"
+    limit: float = 1.0
+    reference: Path | None = None
+    runs: Path = Path("reports/runs")
+
+
+class OptionError(ValueError):
+    """An option's value that cannot be used; one line."""
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Register every option and its ini twin."""
+    group = parser.getgroup("gpuperf", "GPU performance budgets (pytest-gpuperf)")
+    for option in OPTIONS:
+        settings: dict[str, Any] = {"dest": f"gpuperf_{option.field}", "default": None, "help": f"{option.help} (ini: {option.ini})"}
+        if option.kind == "flag":
+            settings["action"] = "store_true"
+        elif option.bare is not None:
+            settings |= {"nargs": "?", "const": option.bare, "metavar": "|".join(option.choices)}
+        else:
+            settings["metavar"] = "|".join(option.choices) or option.metavar
+        group.addoption(option.flag, **settings)
+        parser.addini(option.ini, option.help, type="bool" if option.kind == "flag" else "string", default=None)
+
+
+def read_options(config: pytest.Config) -> Config:
+    """Return the options of a session: command line, else ini, else default; OptionError for a value that cannot be."""
+    found: dict[str, Any] = {}
+    for option in OPTIONS:
+        given = config.getoption(f"gpuperf_{option.field}", None)
+        where = option.flag
+        if given is None:
+            given, where = config.getini(option.ini), f"ini {option.ini}"
+        if given is None or given == "":
+            given = option.default
+        found[option.field] = _convert(option, given, where)
+    root = config.rootpath
+    for field in ("report", "json", "reference"):
+        text = found[field]
+        found[field] = root / text if text else None
+    found["runs"] = root / "reports" / "runs"
+    return Config(**found)
+
+
+def _convert(option: Option, given: Any, where: str) -> Any:
+    if option.choices and given and given not in option.choices:
+        message = f"{where}: {given!r} is none of its values{nearest(str(given), option.choices)}"
+        raise OptionError(message)
+    if option.kind == "seconds":
+        try:
+            seconds = float(given)
+        except ValueError:
+            seconds = -1.0
+        if not 0 < seconds < 1e6:
+            message = f"{where}: {given!r} is not a number of seconds above 0"
+            raise OptionError(message)
+        return seconds
+    if option.kind == "flag":
+        return bool(given)
+    return given

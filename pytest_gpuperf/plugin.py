@@ -1,0 +1,203 @@
+"""pytest's hooks; what they do stands in state.py, which is imported when a session uses the plugin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_gpuperf.options import OptionError, add_options, read_options
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from pytest_gpuperf.fixture import GpuPerf
+    from pytest_gpuperf.state import State
+
+#: Exit status of a session whose measuring or recording machinery broke; pytest itself uses 0 to 5.
+EXIT_INFRASTRUCTURE = 8
+
+_MARKER = (
+    "gpuperf(time=..., bandwidth=..., host_time=..., wall_time=..., first_call=..., of=None, gpu=False): limits such as '<= 12 us', "
+    "'p99 <= 20 us', '>= 80 %' or '<= 1.3 x roof'; a list; or a dict from device glob to either. of= names a measurement; "
+    "gpu=True makes the case UNMEASURED without a GPU before its fixtures run"
+)
+_STATE = pytest.StashKey[Any]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add every row of OPTIONS."""
+    add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Add the backend hook."""
+    from pytest_gpuperf import hooks
+
+    pluginmanager.add_hookspecs(hooks)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the options; a session with --gpuperf opens its journal now, so that an unwritable path is known in second 0."""
+    config.addinivalue_line("markers", _MARKER)
+    try:
+        options = read_options(config)
+    except OptionError as error:
+        raise pytest.UsageError(str(error)) from None
+    config.stash[_STATE] = options
+    if options.enabled and not config.option.collectonly:
+        from pytest_gpuperf import parallel
+
+        parallel.open_recorder(_state(config), EXIT_INFRASTRUCTURE)
+
+
+def _state(config: pytest.Config) -> State:
+    """Return the session's state, made at its first use."""
+    found = config.stash[_STATE]
+    from pytest_gpuperf.state import State
+
+    if not isinstance(found, State):
+        found = State(config, found)
+        config.stash[_STATE] = found
+    return found
+
+
+def _active(config: pytest.Config) -> State | None:
+    """Return the state where this session has one: with --gpuperf, or once a test uses the fixture or its marker."""
+    found = config.stash.get(_STATE, None)
+    return found if hasattr(found, "runtime") else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pycollect_makeitem(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    """Read the limits of every test as it is collected; a bad one is a collection error, in one line."""
+    result = yield
+    for item in result if isinstance(result, list) else [result]:
+        if not isinstance(item, pytest.Item):
+            continue
+        if "gpuperf" in getattr(item, "fixturenames", ()) or item.get_closest_marker("gpuperf") is not None:
+            from pytest_gpuperf.errors import BadBudget
+
+            try:
+                _state(collector.config).read_item(item)
+            except BadBudget as error:
+                message = f"BadBudget: {error}"
+                raise collector.CollectError(message) from None
+    return result
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    """Remember the budgets of what was deselected."""
+    state = _active(items[0].config) if items else None
+    if state is not None:
+        state.drop(items)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Write down which budgets are to be accounted for."""
+    state = _active(session.config)
+    if state is not None:
+        state.collected(session.items)
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say what is measured on; nothing without --gpuperf."""
+    state = _active(config)
+    if state is None or not state.options.enabled:
+        return None
+    from pytest_gpuperf.report.header import header
+
+    return header(state.runtime.backend, state.runtime.why, state.options)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Start a case; before its fixtures touch CUDA it may end here for want of a GPU."""
+    state = _active(item.config)
+    if state is not None:
+        state.begin(item)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
+    """Judge all budgets after the body, together."""
+    __tracebackhide__ = True
+    state = _active(pyfuncitem.config)
+    if state is None:
+        return (yield)
+    result: Any = True
+    with state.judging(pyfuncitem):
+        result = yield
+    return result
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Give reports their verdicts; write the case down after its last phase."""
+    report = yield
+    state = _active(item.config)
+    if state is not None:
+        state.report(item, call, report)
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: Any) -> tuple[str, str, Any] | None:
+    """Give UNMEASURED and INCONCLUSIVE categories of their own; nothing that a simulator passed is a bare PASSED."""
+    verdict = getattr(report, "gpuperf_verdict", None)
+    if verdict is None or report.failed or (report.when == "call" and report.skipped):
+        return None
+    if verdict in {"UNMEASURED", "INCONCLUSIVE"}:
+        return verdict.lower(), verdict[0], (verdict, {"yellow": True})
+    if verdict == "PASS" and getattr(report, "gpuperf_simulator", False):
+        return "passed", ".", ("PASSED (simulator)", {"green": True})
+    return None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Write run file and page; infrastructure trouble has its own exit status."""
+    state = _active(session.config)
+    if state is None:
+        return
+    state.finish(session, exitstatus)
+    if state.trouble and session.exitstatus in {0, 1}:
+        session.exitstatus = EXIT_INFRASTRUCTURE
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Print failures, the nearest limits and the account; nothing without --gpuperf."""
+    state = _active(config)
+    if state is None or state.run is None:
+        return
+    from pytest_gpuperf.report.terminal import summary_lines
+
+    terminalreporter.section("gpuperf", cyan=True)
+    for text, markup in summary_lines(state.run, config.get_verbosity()):
+        terminalreporter.write_line(text, **markup)
+    for text in state.trouble:
+        terminalreporter.write_line(f"gpuperf: {text}", red=True)
+    terminalreporter.write_line(f"page: {_relative(state.options.report, config)}")
+
+
+def _relative(path: Any, config: pytest.Config) -> str:
+    try:
+        return str(path.relative_to(config.invocation_params.dir))
+    except ValueError:
+        return str(path)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Hand the run's id to an xdist worker, so that its journal lies beside the others."""
+    state = _active(node.config)
+    if state is not None and state.recorder is not None:
+        node.workerinput["gpuperf_run"] = state.recorder.run_id
+
+
+@pytest.fixture
+def gpuperf(request: pytest.FixtureRequest) -> Iterator[GpuPerf]:
+    """Measure GPU bodies and check their results; see pytest_gpuperf.GpuPerf for its verbs."""
+    from pytest_gpuperf.state import fixture_object
+
+    yield fixture_object(_state(request.config), request.node)

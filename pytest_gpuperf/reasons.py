@@ -1,0 +1,104 @@
+"""REASONS: why something is INCONCLUSIVE, UNMEASURED or NOT-APPLICABLE, and what to do next."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from typing import Literal
+
+Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE", "UNMEASURED", "NOT-APPLICABLE"]
+
+PASS: Verdict = "PASS"
+FAIL: Verdict = "FAIL"
+INCONCLUSIVE: Verdict = "INCONCLUSIVE"
+UNMEASURED: Verdict = "UNMEASURED"
+NOT_APPLICABLE: Verdict = "NOT-APPLICABLE"
+
+#: Worst first: the verdict of a case is the first of these that one of its parts has.
+VERDICTS: tuple[Verdict, ...] = (FAIL, INCONCLUSIVE, UNMEASURED, NOT_APPLICABLE, PASS)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cause:
+    """One row of REASONS: a code, the verdict it leads to, a sentence and the next step."""
+
+    code: str
+    verdict: Verdict
+    sentence: str
+    next_step: str
+
+
+REASONS: tuple[Cause, ...] = (
+    Cause("no-gpu", UNMEASURED, "no NVIDIA GPU is visible to this process", "run on a machine with a GPU and its driver"),
+    Cause("no-driver", UNMEASURED, "an NVIDIA GPU is listed but its driver cannot be used", "read the detail; reinstall the driver or free the device"),
+    Cause("needs-gpuperf", UNMEASURED, "needs --gpuperf", "run pytest --gpuperf"),
+    Cause("no-measurement", UNMEASURED, "the case ended without this measurement", "call gpuperf.measure before the case ends"),
+    Cause("body-failed", UNMEASURED, "the test ended before this measurement", "mend the error that ended it"),
+    Cause("sync", UNMEASURED, "the body synchronises with the host, so it has no time of its own on the device", "move the synchronisation out of the body, or judge wall_time"),
+    Cause("needs-inputs", UNMEASURED, "steady needs inputs of at least 4x L2 together", "pass inputs=[...] sets whose bytes exceed 4x L2, or a larger body"),
+    Cause("needs-work", UNMEASURED, "bandwidth needs to know the bytes of the body", "pass work=Work(reads=..., writes=...)"),
+    Cause("no-memory", UNMEASURED, "too little device memory is free", "free device memory, or measure a smaller body"),
+    Cause("too-few-samples", UNMEASURED, "too few samples for this percentile", "raise --gpuperf-limit, or ask for p50"),
+    Cause("no-tails", UNMEASURED, "a steady sample is a mean over a batch and has no percentiles", "judge p50, or use cache='cold'"),
+    Cause("already-warm", UNMEASURED, "this process had run the function before, so there is no first call to time", "measure it in a fresh process, before any other call"),
+    Cause("first-call-unknown", UNMEASURED, "nothing tells whether this process had run the function before", "pass a numba or Triton kernel, which knows"),
+    Cause("device-lost", UNMEASURED, "the CUDA context is no longer usable after an earlier error", "mend the case that broke it; run this one alone"),
+    Cause("interrupted", UNMEASURED, "the session ended while this case ran", "run the case again"),
+    Cause("not-run", UNMEASURED, "the session ended before this case ran", "run the case again"),
+    Cause("skipped", UNMEASURED, "the case was skipped", "read the case's own skip reason"),
+    Cause("error", UNMEASURED, "the case failed in its set-up", "mend the fixture that failed"),
+    Cause("straddles", INCONCLUSIVE, "the limit lies inside the interval of what was measured", "raise --gpuperf-limit, or leave a margin between limit and typical value"),
+    Cause("drift", INCONCLUSIVE, "the measurement drifts by more than 2 % and the limit lies inside the drift", "measure on an idle machine; look at the rounds on the page"),
+    Cause("throttled", INCONCLUSIVE, "clock-limit reasons changed during the measurement", "let the device cool or find what else draws power"),
+    Cause("foreign-load", INCONCLUSIVE, "another process is using the device", "wait for it, or run alone on this device"),
+    Cause("other-stream", INCONCLUSIVE, "the device is still busy after the body's stream is idle", "pass stream= the stream the body uses, or make that stream wait"),
+    Cause("below-clock", INCONCLUSIVE, "the time is not above the clock's own uncertainty", "put more work into the body, or measure with cache='steady'"),
+    Cause("zero-ratio", INCONCLUSIVE, "the divisor is zero or cannot be told from zero", "measure something larger, or compare the difference"),
+    Cause("impossible", INCONCLUSIVE, "the bandwidth is above what the device can move", "check Work: does the body really move these bytes in this cache state?"),
+    Cause("no-roof", INCONCLUSIVE, "the roof of this work could not be told from the clock's uncertainty", "use an absolute limit, or a larger body"),
+    Cause("other-device", NOT_APPLICABLE, "the limit is for another device", "add a glob for this device, or '*'"),
+)
+
+_BY_CODE = {row.code: row for row in REASONS}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a value or a verdict is what it is: a code of REASONS and what happened here.
+
+    >>> print(Reason("no-gpu"))
+    UNMEASURED no-gpu: no NVIDIA GPU is visible to this process (run on a machine with a GPU and its driver)
+    """
+
+    code: str
+    detail: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a code that REASONS does not have: a reason is never made up on the spot."""
+        if self.code not in _BY_CODE:
+            near = difflib.get_close_matches(self.code, _BY_CODE, 1)
+            message = f"unknown reason {self.code!r}" + (f"; nearest {near[0]!r}" if near else "")
+            raise ValueError(message)
+
+    @property
+    def cause(self) -> Cause:
+        """The row of REASONS."""
+        return _BY_CODE[self.code]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict that this reason leads to."""
+        return self.cause.verdict
+
+    def __str__(self) -> str:
+        """One line: verdict, code, what happened, next step."""
+        return f"{self.verdict} {self.code}: {self.detail or self.cause.sentence} ({self.cause.next_step})"
+
+
+def worst(verdicts: list[Verdict]) -> Verdict:
+    """Return the worst of some verdicts; PASS for none.
+
+    >>> worst(["PASS", "UNMEASURED", "INCONCLUSIVE"])
+    'INCONCLUSIVE'
+    """
+    return next((verdict for verdict in VERDICTS if verdict in verdicts), PASS)

@@ -1,0 +1,122 @@
+"""The recorder: a session's journal while it runs, its run file and page at the end."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from pytest_gpuperf.errors import RunFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pytest_gpuperf.options import Config
+    from pytest_gpuperf.records.journal import Journal
+
+
+def now() -> str:
+    """Return the time as the records have it: ISO 8601, UTC, to the millisecond."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def new_run_id() -> str:
+    """Return a run id: start time and process id."""
+    return f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
+
+
+class Recorder:
+    """Writes one process's journal; in the main process it also makes the run file and the page."""
+
+    def __init__(self, config: Config, rootpath: Path, run_id: str, worker: str, argv: list[str], on_trouble: Callable[[str], None]) -> None:
+        """Open the journal; RunFileError, in one line, where a path of this session cannot be written."""
+        from pytest_gpuperf.records.environment import environment
+        from pytest_gpuperf.records.journal import Journal
+
+        self.config, self.run_id, self.worker = config, run_id, worker
+        self.folder = config.runs / run_id
+        self.on_trouble = on_trouble
+        if worker == "main":
+            for path in (config.report, config.json):
+                if path is not None:
+                    _refuse_unwritable(path)
+        self.journal: Journal = Journal(self.folder / f"{worker}.jsonl", on_trouble)
+        run = {
+            "id": run_id,
+            "started": now(),
+            "argv": _portable(argv, rootpath),
+            "seed": None,
+            "simulator": simulator_on(),
+            "options": {"limit": config.limit, "cache": config.cache, "strict": config.strict or None},
+            **environment(rootpath),
+        }
+        self.journal.append("session", run=run, worker=worker)
+
+    def finish(self, exit_status: int) -> None:
+        """Write the last event and close the journal."""
+        self.journal.append("end", ended=now(), exit_status=exit_status)
+        lost = self.journal.close()
+        if lost:
+            self.on_trouble(f"{lost} records of {self.worker} could not be written to {self.folder}")
+
+    def whole(self) -> dict[str, Any]:
+        """Merge the journals of all processes of this run."""
+        from pytest_gpuperf.records.merge import merge
+
+        return merge(sorted(self.folder.glob("*.jsonl")))
+
+    def publish(self, run: dict[str, Any], reference: Path | None) -> list[str]:
+        """Write the run file and the page; return a line for each that could not be written."""
+        from pytest_gpuperf.records import runfile
+        from pytest_gpuperf.report import html
+
+        trouble = []
+        beside = None
+        if reference is not None:
+            try:
+                beside = runfile.load(reference)
+            except RunFileError as error:
+                trouble.append(str(error))
+        jobs: list[tuple[Path | None, Callable[[Path], Any]]] = [
+            (self.config.runs / f"{self.run_id}.json", lambda path: runfile.write(run, path)),
+            (self.config.json, lambda path: runfile.write(run, path)),
+            (self.config.report, lambda path: html.write(run, path, beside)),
+        ]
+        for path, job in jobs:
+            if path is None:
+                continue
+            try:
+                job(path)
+            except (OSError, RunFileError) as error:
+                trouble.append(str(error) if isinstance(error, RunFileError) else f"cannot write {path}: {error.strerror or error}")
+        return trouble
+
+
+def simulator_on() -> bool:
+    """Say whether numba runs kernels in its simulator in this process."""
+    return os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in {"", "0"}
+
+
+def _refuse_unwritable(path: Path) -> None:
+    """Try the folder of a file that is written at the end; RunFileError now rather than after an hour of measuring."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probe = path.parent / f".{path.name}.{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        message = f"cannot write {path}: {error.strerror or error}"
+        raise RunFileError(message) from error
+    if path.is_dir():
+        message = f"cannot write {path}: it is a directory"
+        raise RunFileError(message)
+
+
+def _portable(argv: list[str], rootpath: Path) -> list[str]:
+    """Return a command line without the folders of this machine."""
+    root = str(rootpath)
+    program = os.path.basename(sys.argv[0]) if argv is sys.argv else ""
+    shown = [word.replace(root + os.sep, "").replace(root, ".") for word in argv]
+    return [program, *shown[1:]] if program else shown

@@ -1,0 +1,48 @@
+"""The first sentence of the page and what must be said beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNMEASURED
+from pytest_gpuperf.report.account import case_counts, simulated
+from pytest_gpuperf.report.format import plural
+
+_SENTENCES = {
+    FAIL: "{count:,} of {cases} {fail}",
+    INCONCLUSIVE: "No case fails, but {count:,} of {cases} could not be decided",
+    UNMEASURED: "No case fails, but {count:,} of {cases} could not be measured in full",
+}
+
+
+def headline(run: dict[str, Any]) -> tuple[str, str]:
+    """Return the verdict of a whole run and its sentence.
+
+    >>> headline({"cases": [{"verdict": "PASS", "source": "device"}]})
+    ('PASS', 'The only case passes')
+    """
+    counts = case_counts(run)
+    total = sum(counts.values())
+    worst = next((verdict for verdict in _SENTENCES if counts[verdict]), None)
+    if worst is not None:
+        return worst, _SENTENCES[worst].format(count=counts[worst], cases=plural(total, "case"), fail="fails" if counts[worst] == 1 else "fail")
+    if not counts[PASS]:
+        return NOT_APPLICABLE, "No limit applies to this device" if total else "No case ran"
+    if counts[NOT_APPLICABLE]:
+        return PASS, f"All {counts[PASS]:,} cases that apply pass"
+    where = " in the simulator" if all(simulated(case) for case in run["cases"]) else ""
+    return PASS, (f"All {total:,} cases pass" if total > 1 else "The only case passes") + where
+
+
+def notices(run: dict[str, Any]) -> list[str]:
+    """Return what a reader must know before reading any number: no GPU, the simulator, a session that did not end."""
+    head, said = run["run"], []
+    if not head.get("complete", True):
+        said.append("The session did not end: it was killed or it crashed. This page shows what its journal holds; cases without an outcome are UNMEASURED.")
+    in_simulator = sum(simulated(case) for case in run["cases"])
+    bits = f" The kernels of {plural(in_simulator, 'case')} ran in the simulator: their bits were checked, their times were not." if in_simulator else ""
+    if not run["devices"]:
+        said.append("This run had no GPU: limits on time, bandwidth and counters are UNMEASURED, not passed." + bits)
+    elif bits:
+        said.append(bits.strip())
+    return said

@@ -1,0 +1,220 @@
+"""What the page shows of one measurement: a table row, its sort keys and its details. Pure functions on records."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from pytest_gpuperf.reasons import FAIL, PASS, VERDICTS
+from pytest_gpuperf.report.account import simulated, tightest
+from pytest_gpuperf.report.evidence import evidence_lines
+from pytest_gpuperf.report.format import format_interval, format_margin, format_quantity, visible
+from pytest_gpuperf.report.samples import grain, rounds_of
+from pytest_gpuperf.report.svg import Mark, Picture, distribution, sparkline
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_gpuperf.report.beside import Beside
+
+Record = dict[str, Any]
+
+#: Quantities that have a column of their own in the table; a row's details add the others.
+COLUMNS = ("time", "bandwidth", "percent", "host_time")
+_LABELS = {"percent": "% of roof", "x_roof": "against roof", "host_time": "host time", "wall_time": "wall time", "first_call": "first call"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shown:
+    """A value as text: the number, its interval, where it comes from; or why there is none."""
+
+    name: str
+    number: str
+    interval: str
+    source: str
+    why: str
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a number."""
+        return bool(self.number)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """One measurement (or a case that has none): the table's cells, the numbers they sort by, its drawing if it gets one."""
+
+    case: Record
+    measurement: Record | None
+    nodeid: str
+    verdict: str
+    word: str
+    cells: dict[str, Shown]
+    budget: str
+    margin: float | None
+    reference: str
+    delta: str
+    keys: tuple[float | None, ...]
+    picture: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The measurement's name and cache state."""
+        return visible(f"{self.measurement['name']}, {self.measurement['cache']}") if self.measurement else "no measurement"
+
+    @property
+    def margin_text(self) -> str:
+        """The margin with its sign."""
+        return "" if self.margin is None else format_margin(self.margin)
+
+
+def word_of(case: Record, verdict: str) -> str:
+    """Return a verdict in words; a pass of the simulator is never a bare PASS."""
+    return f"{verdict} (simulator)" if verdict == PASS and simulated(case) else verdict
+
+
+def reproduce(nodeid: str) -> str:
+    """Return the command line that runs one case again.
+
+    >>> reproduce("tests/test_a.py::test_b[x y]")
+    "pytest --gpuperf 'tests/test_a.py::test_b[x y]'"
+    """
+    quoted = shlex.quote(visible(nodeid))
+    return f"pytest --gpuperf {quoted}" if quoted.startswith("'") else f"pytest --gpuperf '{quoted}'"
+
+
+def shown(name: str, value: Record) -> Shown:
+    """Return a value of a record as text."""
+    label = _LABELS.get(name, name)
+    if value.get("number") is None:
+        reason = value.get("reason") or {}
+        return Shown(label, "", "", "", visible(f"{reason.get('verdict', 'UNMEASURED')} {reason.get('code', 'without a reason')}"))
+    has_interval = value.get("low") is not None and value.get("high") is not None
+    interval = format_interval(value["low"], value["high"], value["unit"]) if has_interval else ""
+    return Shown(label, format_quantity(value["number"], value["unit"]), interval, value.get("source") or "", "")
+
+
+def rows(run: Record, beside: Beside) -> list[Row]:
+    """Return a row for each measurement, worst verdict first, in it wrong bits, then the smallest margin."""
+    made = [_row(case, measurement, beside) for case in run["cases"] for measurement in (case["measurements"] or [None])]
+    return sorted(made, key=lambda row: (row.keys[0], not _wrong(row.case), row.margin is None, row.margin or 0.0))
+
+
+def own_verdict(case: Record, name: str) -> str:
+    """Return the verdict of one measurement: its worst budget; a failed check or error of the case counts for each."""
+    judged = [budget["verdict"] for budget in case["budgets"] if budget["measurement"] == name]
+    elsewhere = {budget["verdict"] for budget in case["budgets"] if budget["measurement"] != name}
+    if not judged or case["verdict"] not in elsewhere:
+        return str(case["verdict"])
+    return next((verdict for verdict in VERDICTS if verdict in judged), str(case["verdict"]))
+
+
+def marks(case: Record, measurement: Record) -> tuple[Mark, ...]:
+    """Return the limits of a measurement as times; a limit on a rate or a roof is where the time would just meet it."""
+    time = measurement["values"].get("time", {}).get("number")
+    found = []
+    for budget in case["budgets"]:
+        at = _as_time(budget, time) if budget["measurement"] == measurement["name"] else None
+        if at is not None:
+            upper = (budget["op"] in {"<=", "<"}) == (budget["quantity"] == "time")
+            found.append(Mark(at, _limit_text(budget), upper))
+    return tuple(found)
+
+
+def thumbnail(row: Row) -> str:
+    """Return the sparkline of a row as SVG; empty where there are no samples."""
+    measurement = row.measurement
+    if measurement is None or not measurement.get("samples"):
+        return ""
+    limits = marks(row.case, measurement)
+    rounds = rounds_of(measurement["samples"])
+    return sparkline(rounds, limits[0] if limits else None) if rounds else ""
+
+
+def picture(row: Row, tick_s: float | None, beside: Beside) -> str:
+    """Return the distribution of a row as SVG, with the reference's ghost where one device and cache state made both."""
+    measurement = row.measurement
+    if measurement is None or not measurement.get("samples"):
+        return ""
+    ghost = beside.ghost(row.case, measurement)
+    budget = tightest(row.case, measurement["name"])
+    # Wrong bits do not make the time red: the drawing has the colour of its own limit.
+    return draw(measurement, marks(row.case, measurement), tick_s, budget["verdict"] if budget else row.verdict, ghost)
+
+
+def draw(measurement: Record, limits: tuple[Mark, ...], tick_s: float | None, verdict: str, ghost: Sequence[float] = ()) -> str:
+    """Draw the samples of one measurement record; empty where its time has no number."""
+    time, rounds = measurement["values"].get("time", {}), rounds_of(measurement["samples"])
+    centre = time.get("number")
+    if centre is None or not rounds:
+        return ""
+    low, high = (centre if time.get(end) is None else time[end] for end in ("low", "high"))
+    step = grain(measurement["samples"], tick_s)
+    return distribution(Picture(rounds, step, centre, low, high, limits, ghost, verdict))
+
+
+def facts(row: Row) -> list[tuple[str, str]]:
+    """Return what else is known of a measurement, as (name, text) pairs."""
+    measurement = row.measurement
+    if measurement is None:
+        return []
+    samples, work = measurement.get("samples"), measurement.get("work")
+    found = [("cache", measurement["cache"])]
+    if samples:
+        taken = sum(len(row) for row in samples["rounds"])
+        batch = f", {samples['batch']} calls a sample" if samples["batch"] > 1 else ""
+        discarded = f", {samples['discarded']} discarded" if samples.get("discarded") else ""
+        found.append(("samples", f"{taken} in {len(samples['rounds'])} rounds{batch}{discarded}"))
+    if work:
+        flops = f", {format_quantity(work['flops'], 'FLOP')} {work['kind']}" if work.get("flops") else ""
+        found.append(("work", f"reads {format_quantity(work['reads'], 'B')}, writes {format_quantity(work['writes'], 'B')}{flops}"))
+    found.append(("outputs checked", measurement["checked"] + (", vary by declaration" if measurement.get("varies") else "")))
+    found += [("machine", line) for line in evidence_lines(measurement.get("evidence") or [])]
+    if measurement.get("waited"):
+        found.append(("waited", f"{format_quantity(measurement['waited']['seconds'], 's')} for {measurement['waited']['for']}"))
+    found += [("note", note) for note in measurement.get("notes") or []]
+    return [(name, visible(text)) for name, text in found]
+
+
+def recorded(row: Row, beside: Beside) -> str:
+    """Return the values that the reference has for a row's measurement, with their origin; empty where it has none."""
+    found = beside.find(row.case, row.measurement) if row.measurement else None
+    values = found[1]["values"] if found else {}
+    known = [text for text in (shown(name, values[name]) for name in COLUMNS if name in values) if text.known]
+    return visible(f"{'; '.join(f'{text.name} {text.number}' for text in known)} ({beside.label})") if known else ""
+
+
+def _row(case: Record, measurement: Record | None, beside: Beside) -> Row:
+    values = measurement["values"] if measurement else {}
+    cells = {name: shown(name, value) for name, value in values.items()}
+    budget = tightest(case, measurement["name"]) if measurement else None
+    verdict = own_verdict(case, measurement["name"]) if measurement else case["verdict"]
+    margin = budget.get("margin") if budget else None
+    numbers = [values[name].get("number") if name in values else None for name in COLUMNS]
+    rank = float(VERDICTS.index(verdict)) if verdict in VERDICTS else float(len(VERDICTS))
+    text = visible(f"{'' if budget['quantity'] == 'time' else _LABELS.get(budget['quantity'], budget['quantity']) + ' '}{_limit_text(budget)}") if budget else ""
+    reference = beside.cell(case, measurement) if measurement else ("", "")
+    keys = tuple(key if key is not None and math.isfinite(key) else None for key in (rank, numbers[0], margin, *numbers[1:]))
+    return Row(case, measurement, visible(case["nodeid"]), verdict, word_of(case, verdict), cells, text, margin, *reference, keys)
+
+
+def _wrong(case: Record) -> bool:
+    return any(check["verdict"] == FAIL for check in case["checks"])
+
+
+def _limit_text(budget: Record) -> str:
+    text, statistic = str(budget["text"]), budget.get("statistic") or "p50"
+    return text if statistic in {"p50", "value"} or text.startswith("p") else f"{statistic} {text}"
+
+
+def _as_time(budget: Record, time: float | None) -> float | None:
+    limit, value = budget["limit"], budget.get("value")
+    if budget["quantity"] == "time" and budget["unit"] == "s":
+        return float(limit)
+    if time is None or not value or not limit:
+        return None
+    if budget["unit"] == "x roof":
+        return float(time * limit / value)
+    return float(time * value / limit) if budget["quantity"] == "bandwidth" else None

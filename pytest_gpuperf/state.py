@@ -1,0 +1,332 @@
+"""The state of one pytest session in one process, and what its hooks do with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_gpuperf.budgets.collect import Marks, read_marks
+from pytest_gpuperf.case import Case, Undecided, undecided_verdict
+from pytest_gpuperf.errors import BadBudget, Inconclusive, Unmeasured
+from pytest_gpuperf.fixture import GpuPerf
+from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, UNMEASURED, Reason, Verdict
+from pytest_gpuperf.records.keys import bare_nodeid
+from pytest_gpuperf.recorder import Recorder, now, simulator_on
+from pytest_gpuperf.runtime import Runtime
+from pytest_gpuperf.values import reason_record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_gpuperf.options import Config
+
+MARKS = pytest.StashKey[Marks]()
+CASE = pytest.StashKey["Running"]()
+STATE = pytest.StashKey["State"]()
+
+
+class Running:
+    """One case while pytest runs it: the case itself, and what pytest said of its phases."""
+
+    def __init__(self, case: Case) -> None:
+        """Begin."""
+        self.case = case
+        self.started = now()
+        self.began = time.perf_counter()
+        self.outcome = "passed"
+        self.error: str | None = None
+        self.body_failed = False
+        self.written = False
+        self.unmeasured_setup: Reason | None = None
+
+
+class State:
+    """What the hooks share."""
+
+    def __init__(self, config: pytest.Config, options: Config) -> None:
+        """Read nothing and open nothing yet."""
+        self.config, self.options = config, options
+        self.recorder: Recorder | None = None
+        self.deselected: list[dict[str, Any]] = []
+        self._runtime: Runtime | None = None
+        self.run: dict[str, Any] | None = None
+        self.trouble: list[str] = []
+
+    @property
+    def worker(self) -> str:
+        """The name of this process: main, or xdist's worker."""
+        return os.environ.get("PYTEST_XDIST_WORKER", "main") if hasattr(self.config, "workerinput") else "main"
+
+    @property
+    def runtime(self) -> Runtime:
+        """The runtime, made at its first use: by then a conftest has had its say about the backend."""
+        if self._runtime is None:
+            backend, why = self._backend()
+            self._runtime = Runtime(
+                self.options,
+                backend,
+                why,
+                folder=self.recorder.folder if self.recorder is not None else None,
+                on_device=self._device_seen,
+                on_wait=self.say,
+            )
+        return self._runtime
+
+    def _backend(self) -> tuple[Any, Reason | None]:
+        found = self.config.hook.pytest_gpuperf_backend(config=self.config)
+        if found is not None:
+            return found, None
+        if simulator_on():
+            return None, Reason("no-gpu", "numba's simulator is on, so kernels run on the CPU")
+        from pytest_gpuperf.device.discovery import open_backend
+
+        opened = open_backend()
+        return (None, opened) if isinstance(opened, Reason) else (opened, None)
+
+    def _device_seen(self, record: dict[str, Any]) -> None:
+        if self.recorder is not None:
+            self.recorder.journal.append("device", device=record)
+
+    def say(self, text: str) -> None:
+        """Print one line on the terminal, where this process has one."""
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.ensure_newline()
+            reporter.write_line(f"gpuperf: {text}", yellow=True)
+
+    def read_item(self, item: pytest.Item) -> None:
+        """Read the markers of one collected test; BadBudget for what could not be judged later."""
+        marks = list(_levels(item))
+        uses = "gpuperf" in getattr(item, "fixturenames", ())
+        if not marks and not uses:
+            return
+        device = self.runtime.device if self.options.enabled else None
+        read = read_marks(marks, device, item.nodeid)
+        own = [budget for budget in read.budgets if budget.origin in {"function marker", "parameter marker"}]
+        if own and not uses:
+            message = f"{item.nodeid}: has limits ({own[0].limit.quantity} {own[0].limit}) but does not use the gpuperf fixture, so nothing would judge them"
+            raise BadBudget(message)
+        item.stash[MARKS] = read if uses else Marks((), read.gpu)
+
+    def collected(self, items: list[pytest.Item]) -> None:
+        """Write down which budgets are to be accounted for."""
+        if self.recorder is None:
+            return
+        self.recorder.journal.append("collected", items=[_budgets_of(item) for item in items if _is_case(item)])
+        if self.deselected:
+            self.recorder.journal.append("deselected", items=self.deselected)
+
+    def drop(self, items: list[pytest.Item]) -> None:
+        """Remember what was deselected."""
+        self.deselected += [_budgets_of(item) for item in items if _is_case(item)]
+
+    def begin(self, item: pytest.Item) -> None:
+        """Start a case; end it as UNMEASURED where it needs a GPU and there is none."""
+        marks = item.stash.get(MARKS, None)
+        if marks is None:
+            return
+        runtime = self.runtime
+        running = Running(Case(bare_nodeid(item.nodeid), marks, runtime.device))
+        item.stash[CASE] = running
+        if self.recorder is not None and _is_case(item):
+            self.recorder.journal.append("start", case=self._place(item, running))
+        if marks.gpu and runtime.hole is not None:
+            running.unmeasured_setup = runtime.hole
+            running.case.undecideds.append(Undecided(runtime.hole, str(runtime.hole), bare_nodeid(item.nodeid)))
+            if self._strict(UNMEASURED):
+                running.error = str(runtime.hole)
+                pytest.fail(str(runtime.hole), pytrace=False)
+            pytest.skip(str(runtime.hole))
+
+    @contextlib.contextmanager
+    def judging(self, item: pytest.Item) -> Iterator[None]:
+        """Run the body, then judge all budgets together; the body's own error comes first."""
+        __tracebackhide__ = True
+        running = item.stash.get(CASE, None)
+        if running is None or "gpuperf" not in getattr(item, "fixturenames", ()):
+            yield
+            return
+        case = running.case
+        body: BaseException | None = None
+        try:
+            yield
+        except (Inconclusive, Unmeasured) as error:
+            if not any(one.reason == error.reason for one in case.undecideds):
+                case.undecided(error)
+        except BaseException as error:  # noqa: BLE001  (whatever ended the body, its budgets are accounted for; then it goes on)
+            body = error
+        running.body_failed = body is not None and not isinstance(body, pytest.skip.Exception)
+        if not self.options.enabled:
+            self._end_unenabled(case, body)
+            return
+        case.judge(failed=body is not None or bool(case.undecideds))
+        exceeded = case.exceeded()
+        if body is not None:
+            if exceeded is not None:
+                body.add_note(f"and its budgets: {exceeded}")
+            raise body
+        if exceeded is not None:
+            exceeded.gpuperf_short = True  # type: ignore[attr-defined]
+            raise exceeded
+        verdict = case.verdict(body_failed=False)
+        if self._strict(verdict):
+            pytest.fail(case.why(verdict), pytrace=False)
+
+    def _end_unenabled(self, case: Case, body: BaseException | None) -> None:
+        __tracebackhide__ = True
+        if body is not None:
+            raise body
+        if case.undecideds:
+            pytest.skip("needs --gpuperf")
+
+    def _strict(self, verdict: Verdict) -> bool:
+        strict = self.options.strict
+        return (verdict == UNMEASURED and strict in {"unmeasured", "all"}) or (verdict == INCONCLUSIVE and strict == "all")
+
+    def report(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+        """Give a phase's report the case's verdict, shorten our own errors, and write the case down after its last phase."""
+        running = item.stash.get(CASE, None)
+        if running is None:
+            return
+        if call.excinfo is not None and getattr(call.excinfo.value, "gpuperf_short", False):
+            report.longrepr = call.excinfo.getrepr(style="value")
+        if self.options.enabled:
+            self._decorate(running, call, report)
+        if report.failed:
+            running.outcome = "failed"
+            running.error = "\n".join(filter(None, (running.error, call.excinfo.exconly() if call.excinfo else str(report.longrepr))))
+            if running.case.device is not None:
+                self.runtime.probe()
+        elif report.skipped and running.outcome == "passed":
+            running.outcome = "skipped"
+        if report.when == "teardown" and self.recorder is not None and _is_case(item) and not running.written:
+            running.written = True
+            self.recorder.journal.append("case", case=self._record(item, running))
+
+    def _decorate(self, running: Running, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+        case = running.case
+        if report.when == "setup" and running.unmeasured_setup is not None:
+            report.gpuperf_verdict = UNMEASURED  # type: ignore[attr-defined]
+            return
+        if report.when != "call":
+            return
+        verdict = case.verdict(body_failed=running.body_failed)
+        xfail = hasattr(report, "wasxfail") or (call.excinfo is None and report.failed)
+        if undecided_verdict(verdict) and call.excinfo is None and xfail:
+            # An undecided case has neither kept nor broken its promise: pytest would call it XPASS.
+            report.outcome = "skipped"
+            if hasattr(report, "wasxfail"):
+                del report.wasxfail
+            path, line = report.location[0], report.location[1] or 0
+            report.longrepr = (path, line, f"Skipped: {case.why(verdict)}")
+        report.gpuperf_verdict = verdict  # type: ignore[attr-defined]
+        report.gpuperf_simulator = simulator_on() and self.runtime.backend is None  # type: ignore[attr-defined]
+
+    def _place(self, item: pytest.Item, running: Running) -> dict[str, Any]:
+        path, line, _ = item.location
+        callspec = getattr(item, "callspec", None)
+        parameters = {} if callspec is None else {name: _short(value) for name, value in callspec.params.items()}
+        backend = self.runtime.backend
+        return {
+            "nodeid": bare_nodeid(item.nodeid),
+            "device": self.runtime.uuid,
+            "source": "device" if backend is not None else "simulator" if simulator_on() else "host",
+            "worker": self.worker,
+            "file": path,
+            "line": None if line is None else line + 1,
+            "function": getattr(item, "originalname", None) or item.name,
+            "parameters": parameters,
+            "started": running.started,
+        }
+
+    def _record(self, item: pytest.Item, running: Running) -> dict[str, Any]:
+        case = running.case
+        if not case.judgements and case.marks.budgets:
+            # The body never ran: a skip, a failed fixture, no GPU. Its budgets are accounted for all the same.
+            reason = running.unmeasured_setup or Reason("skipped" if running.outcome == "skipped" else "error")
+            case.unreached(reason)
+        record = self._place(item, running) | case.record()
+        failed = running.outcome == "failed"
+        verdict = FAIL if failed else case.verdict(body_failed=False)
+        if running.outcome == "skipped" and verdict == "PASS":
+            verdict = UNMEASURED
+            record["reasons"].append(reason_record(Reason("skipped")))
+        return record | {
+            "duration_s": time.perf_counter() - running.began,
+            "outcome": running.outcome,
+            "verdict": verdict,
+            "error": running.error,
+        }
+
+    def finish(self, session: pytest.Session, exit_status: int) -> None:
+        """End this process's part; in the main process write the run file and the page."""
+        if self._runtime is not None:
+            self._runtime.close()
+        if self.recorder is None:
+            return
+        self.recorder.finish(int(exit_status))
+        if self.worker != "main":
+            return
+        self.run = self.recorder.whole()
+        self.trouble += self.recorder.publish(self.run, self._reference())
+
+    def _reference(self) -> Any:
+        if self.options.reference is not None:
+            return self.options.reference
+        if self._runtime is not None and self._runtime.backend is not None:
+            return None
+        # Without a GPU the page shows what the project recorded on one.
+        recorded = sorted((self.config.rootpath / "reports" / "reference").glob("*.json"))
+        return recorded[-1] if recorded else None
+
+
+def _levels(item: pytest.Item) -> Iterator[tuple[str, Any]]:
+    """Yield (level, marker) for every gpuperf marker of a test."""
+    callspec = getattr(item, "callspec", None)
+    of_parameters = [id(mark) for mark in getattr(callspec, "marks", ())]
+    for node, mark in item.iter_markers_with_node("gpuperf"):
+        if node is item:
+            level = "parameter marker" if id(mark) in of_parameters or any(mark is one for one in getattr(callspec, "marks", ())) else "function marker"
+        else:
+            level = next((name for kind, name in _NODES if isinstance(node, kind)), "package marker")
+        yield level, mark
+
+
+_NODES: tuple[tuple[type, str], ...] = ((pytest.Class, "class marker"), (pytest.Module, "module marker"))
+
+
+def _is_case(item: pytest.Item) -> bool:
+    return "gpuperf" in getattr(item, "fixturenames", ())
+
+
+def _budgets_of(item: pytest.Item) -> dict[str, Any]:
+    marks = item.stash.get(MARKS, Marks())
+    budgets = [
+        {
+            "measurement": one.of,
+            "quantity": one.limit.quantity,
+            "statistic": one.limit.statistic,
+            "text": one.limit.text,
+            "op": one.limit.op,
+            "limit": one.limit.number,
+            "unit": one.limit.unit,
+            "origin": one.origin,
+            "glob": one.glob,
+        }
+        for one in marks.budgets
+    ]
+    return {"nodeid": bare_nodeid(item.nodeid), "budgets": budgets}
+
+
+def _short(value: object) -> str:
+    text = repr(value) if not isinstance(value, str) else value
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def fixture_object(state: State, item: pytest.Item) -> GpuPerf:
+    """Return the `gpuperf` object of one test."""
+    return GpuPerf(state.runtime, item.stash[CASE].case)

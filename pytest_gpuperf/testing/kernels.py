@@ -1,0 +1,167 @@
+"""OWN_KERNELS: the plugin's device code in NumPy, bit for bit what kernels.ptx does."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from typing import TYPE_CHECKING, Any
+
+from pytest_gpuperf.testing.spec import FakeDeviceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pytest_gpuperf.testing.memory import FakeMemory
+
+    Ranges = list[tuple[int, int]]
+
+_GOLDEN = 0x9E3779B97F4A7C15
+#: Words of a digest at a time: they stay in the host's cache.
+_CHUNK = 1 << 16
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OwnKernel:
+    """One row of OWN_KERNELS: its arguments, the ranges (address, bytes) that it reads and writes, and what it does to memory."""
+
+    name: str
+    arguments: tuple[str, ...]
+    ranges: Callable[..., tuple[Ranges, Ranges]]
+    effect: Callable[..., None]
+
+
+def own_kernel(name: str, arguments: Sequence[int]) -> OwnKernel:
+    """Return the row of a kernel; FakeDeviceError for an unknown name or another number of arguments.
+
+    >>> own_kernel("fil", (0, 8, 0))
+    Traceback (most recent call last):
+        ...
+    pytest_gpuperf.testing.spec.FakeDeviceError: launch('fil'): there is no such kernel; nearest 'fill'
+    """
+    found = _BY_NAME.get(name)
+    if found is None:
+        near = difflib.get_close_matches(name, _BY_NAME, 1)
+        raise FakeDeviceError(f"launch({name!r}): there is no such kernel" + (f"; nearest {near[0]!r}" if near else ""))
+    if len(arguments) != len(found.arguments):
+        raise FakeDeviceError(f"launch({name!r}): takes ({', '.join(found.arguments)}), {len(arguments)} arguments given")
+    if any(not 0 <= one < 1 << 64 for one in arguments):
+        raise FakeDeviceError(f"launch({name!r}): an argument does not fit 64 bits without a sign: {tuple(arguments)}")
+    return found
+
+
+def words(memory: FakeMemory, address: int, nbytes: int) -> Any:
+    """Return bytes as little-endian 64-bit words, the last one zero-padded; a copy where it must be."""
+    import numpy as np
+
+    held = memory.bytes(address, nbytes)
+    if nbytes % 8 or address % 8:
+        held = np.concatenate([held, np.zeros(-nbytes % 8, np.uint8)])
+    return held.view("<u8")
+
+
+def digest(data: Any) -> int:
+    """Return the digest of 64-bit words: the sum of mix(word XOR ((index + 1) * golden ratio)) modulo 2**64.
+
+    >>> import numpy as np
+    >>> hex(digest(np.zeros(1, np.uint64)))
+    '0xe220a8397b1dcdaf'
+    """
+    import numpy as np
+
+    total = 0
+    for start in range(0, len(data), _CHUNK):
+        part = data[start : start + _CHUNK]
+        x = part ^ (np.arange(start + 1, start + 1 + len(part), dtype=np.uint64) * np.uint64(_GOLDEN))
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            x ^= x >> np.uint64(shift)
+            x *= np.uint64(factor)
+        x ^= x >> np.uint64(31)
+        total += int(x.sum(dtype=np.uint64))
+    return total % (1 << 64)
+
+
+def _add(memory: FakeMemory, out: int, amount: int) -> None:
+    import numpy as np
+
+    held = memory.bytes(out, 8)
+    total = (int.from_bytes(held.tobytes(), "little") + amount) % (1 << 64)
+    held[:] = np.frombuffer(total.to_bytes(8, "little"), np.uint8)
+
+
+def _nothing(_memory: FakeMemory, *_arguments: int) -> None:
+    return
+
+
+def _read_only(memory: FakeMemory, source: int, nbytes: int, sink: int) -> None:
+    memory.bytes(source, nbytes)
+    memory.bytes(sink, 4)
+
+
+def _move(memory: FakeMemory, source: int, target: int, reads: int, writes: int) -> None:
+    both = min(reads, writes)
+    into = memory.bytes(target, writes)
+    into[:both] = memory.bytes(source, reads)[:both]
+    into[both:] = 0
+
+
+def _fill(memory: FakeMemory, target: int, nbytes: int, word: int) -> None:
+    import numpy as np
+
+    held = memory.bytes(target, nbytes)
+    pattern = np.frombuffer(word.to_bytes(8, "little"), np.uint8)
+    whole = nbytes // 8 * 8
+    held[:whole].reshape(-1, 8)[:] = pattern
+    held[whole:] = pattern[: nbytes - whole]
+
+
+def _digest(memory: FakeMemory, source: int, nbytes: int, out: int) -> None:
+    _add(memory, out, digest(words(memory, source, nbytes)))
+
+
+def _diff(memory: FakeMemory, a: int, b: int, nbytes: int, out: int) -> None:
+    import numpy as np
+
+    _add(memory, out, int(np.count_nonzero(words(memory, a, nbytes) != words(memory, b, nbytes))))
+
+
+def _windows(memory: FakeMemory, address: int, offsets: int, rows: int, row_bytes: int) -> tuple[Any, Any]:
+    """Return all rows of `row_bytes` in the memory that a table of offsets spans, and the index of each row of the table."""
+    import numpy as np
+
+    table = memory.bytes(offsets, 8 * rows).copy().view("<i8")
+    low, high = int(table.min()), int(table.max())
+    span = memory.bytes(address + low, high - low + row_bytes)
+    return np.lib.stride_tricks.sliding_window_view(span, row_bytes, writeable=True), table - low
+
+
+def _pack(memory: FakeMemory, source: int, offsets: int, rows: int, row_bytes: int, target: int) -> None:
+    if rows and row_bytes:
+        windows, index = _windows(memory, source, offsets, rows, row_bytes)
+        memory.bytes(target, rows * row_bytes).reshape(rows, row_bytes)[:] = windows[index]
+
+
+def _unpack(memory: FakeMemory, source: int, offsets: int, rows: int, row_bytes: int, target: int) -> None:
+    if rows and row_bytes:
+        windows, index = _windows(memory, target, offsets, rows, row_bytes)
+        windows[index] = memory.bytes(source, rows * row_bytes).reshape(rows, row_bytes)
+
+
+def _table(offsets: int, rows: int) -> tuple[int, int]:
+    return offsets, 8 * rows
+
+
+#: `pack` and `unpack` are charged as if their rows lay side by side: the L2 model knows ranges, not strides. `spin` writes its
+#: times when virtual time has come to them, so its effect is not here.
+OWN_KERNELS: tuple[OwnKernel, ...] = (
+    OwnKernel("empty", (), lambda: ([], []), _nothing),
+    OwnKernel("spin", ("ns", "out"), lambda _ns, out: ([], [(out, 16)]), _nothing),
+    OwnKernel("move", ("source", "target", "reads", "writes"), lambda s, t, r, w: ([(s, r)], [(t, w)]), _move),
+    OwnKernel("flush_read", ("source", "nbytes", "sink"), lambda s, n, _sink: ([(s, n)], []), _read_only),
+    OwnKernel("fill", ("target", "nbytes", "word"), lambda t, n, _word: ([], [(t, n)]), _fill),
+    OwnKernel("digest", ("source", "nbytes", "out"), lambda s, n, out: ([(s, n)], [(out, 8)]), _digest),
+    OwnKernel("diff", ("a", "b", "nbytes", "out"), lambda a, b, n, out: ([(a, n), (b, n)], [(out, 8)]), _diff),
+    OwnKernel("pack", ("source", "offsets", "rows", "row_bytes", "target"), lambda s, o, r, b, t: ([_table(o, r), (s, r * b)], [(t, r * b)]), _pack),
+    OwnKernel("unpack", ("source", "offsets", "rows", "row_bytes", "target"), lambda s, o, r, b, t: ([_table(o, r), (s, r * b)], [(t, r * b)]), _unpack),
+)
+
+_BY_NAME = {row.name: row for row in OWN_KERNELS}

@@ -1,0 +1,184 @@
+"""The measured body: what is called, with which arguments, and what kind of work it puts on its stream."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import TYPE_CHECKING, Any
+
+from pytest_gpuperf.timing.clock import GRAPH, KERNEL, UNKNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from pytest_gpuperf.work import Work
+
+#: pytest shows the test's own lines, not the plugin's.
+__tracebackhide__ = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Body:
+    """A function with its argument sets; calling `body(k)` calls it with set k, cyclically."""
+
+    function: Callable[..., Any]
+    arguments: Sequence[Sequence[Any]]
+    keywords: Mapping[str, Any]
+    work: Work | None = None
+    setup: Callable[[], Any] | None = None
+    varies: bool = False
+
+    def __call__(self, index: int = 0) -> Any:
+        """Call the function with one of its argument sets."""
+        return self.function(*self.arguments[index % len(self.arguments)], **self.keywords)
+
+    @property
+    def sets(self) -> int:
+        """How many argument sets rotate."""
+        return len(self.arguments)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Launcher:
+    """One row of LAUNCHERS: Python code that puts work on a stream, by module prefix and function name ("" for any)."""
+
+    module: str
+    function: str
+    kind: str
+
+
+#: Who is known to launch what. Anything else that a body calls leaves its kind unknown, and its interval wider.
+LAUNCHERS: tuple[Launcher, ...] = (
+    Launcher("torch.cuda.graphs", "replay", GRAPH),
+    Launcher("pytest_gpuperf.testing", "replay", GRAPH),
+    Launcher("pytest_gpuperf.testing", "launch", KERNEL),
+    Launcher("numba.cuda", "__call__", KERNEL),
+    Launcher("numba_cuda", "__call__", KERNEL),
+    Launcher("triton.runtime.jit", "run", KERNEL),
+    Launcher("torch", "", KERNEL),
+    Launcher("cupy", "", KERNEL),
+)
+
+#: Code that may launch anything in ways that cannot be seen from here.
+OPAQUE = ("cuda.bindings", "cuda.core", "ctypes", "cffi", "cupy.cuda.graph", "cupy_backends")
+
+
+def watch_kind(call: Callable[[], Any]) -> tuple[Any, str]:
+    """Call something under a profile function and return its result and the kind of its launches.
+
+    Only Python frames and C functions that CPython reports are seen; a call that shows neither a known launcher nor anything
+    else is unknown.
+    """
+    seen: set[str] = set()
+
+    def profile(frame: Any, event: str, argument: Any) -> None:
+        if event == "call":
+            module, name = frame.f_globals.get("__name__", ""), frame.f_code.co_name
+        elif event == "c_call":
+            module, name = _module_of(argument), getattr(argument, "__name__", "")
+        else:
+            return
+        seen.update(classify(str(module), str(name)))
+
+    before = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        result = call()
+    finally:
+        sys.setprofile(before)
+    return result, verdict(seen)
+
+
+def _module_of(function: Any) -> str:
+    module = getattr(function, "__module__", None)
+    if module:
+        return str(module)
+    owner = getattr(function, "__self__", None)
+    owner = getattr(function, "__objclass__", None) if owner is None else owner
+    return str(getattr(owner if isinstance(owner, type) else type(owner), "__module__", ""))
+
+
+def classify(module: str, name: str) -> Iterator[str]:
+    """Yield the kind that one called function stands for; nothing for code that launches nothing.
+
+    >>> list(classify("torch.cuda.graphs", "replay")), list(classify("cuda.bindings.driver", "cuGraphLaunch")), list(classify("json", "dumps"))
+    (['graph'], ['unknown'], [])
+    """
+    if any(_inside(module, prefix) for prefix in OPAQUE):
+        yield UNKNOWN
+        return
+    for row in LAUNCHERS:
+        if _inside(module, row.module) and row.function in {"", name}:
+            yield row.kind
+            return
+
+
+def _inside(module: str, prefix: str) -> bool:
+    return module == prefix or module.startswith(prefix + ".")
+
+
+def verdict(seen: set[str]) -> str:
+    """Return the kind of a body from the kinds of what it called.
+
+    A numba launch itself goes through cuda.bindings or ctypes, and torch's replay through torch: the outer launcher decides.
+
+    >>> verdict({"kernel", "unknown"}), verdict({"graph", "kernel"}), verdict({"unknown"})
+    ('kernel', 'graph', 'unknown')
+    """
+    if GRAPH in seen:
+        return GRAPH
+    return KERNEL if KERNEL in seen else UNKNOWN
+
+
+def compiled_before(body: Body) -> bool | None:
+    """Say whether the kernels that a body refers to had been compiled in this process; None where none of them tells.
+
+    numba dispatchers have `overloads`, Triton's functions `device_caches`; both are empty until the first launch.
+    """
+    told = [bool(state) for thing in _reachable(body) for state in _states(thing)]
+    return any(told) if told else None
+
+
+def _states(thing: Any) -> Iterator[Any]:
+    for name in ("overloads", "device_caches"):
+        # Looked up on the type too, so that modules with a lazy __getattr__ and mocks do not answer for everything.
+        if hasattr(type(thing), name) or name in getattr(thing, "__dict__", {}):
+            state = getattr(thing, name)
+            if isinstance(state, dict):
+                yield any(_nonempty(one) for one in state.values()) if name == "device_caches" else state
+
+
+def _nonempty(cache: Any) -> bool:
+    return any(bool(part) for part in cache if isinstance(part, dict)) if isinstance(cache, tuple) else bool(cache)
+
+
+def _reachable(body: Body) -> Iterator[Any]:
+    """Yield what a function refers to: itself, its closure, the globals it names, bound objects and partials, two levels deep."""
+    pending, seen = [(body.function, 0)], set()
+    pending += [(value, 1) for values in body.arguments for value in values if callable(value)]
+    while pending:
+        thing, depth = pending.pop()
+        if id(thing) in seen or depth > 3:
+            continue
+        seen.add(id(thing))
+        yield thing
+        code = getattr(thing, "__code__", None)
+        names = getattr(thing, "__globals__", {})
+        following = [cell.cell_contents for cell in getattr(thing, "__closure__", None) or () if _filled(cell)]
+        following += [names[name] for name in getattr(code, "co_names", ()) if name in names]
+        following += [getattr(thing, name) for name in ("func", "dispatcher", "__wrapped__", "__func__") if _own(thing, name)]
+        owner = getattr(thing, "__self__", None)
+        following += [owner] if owner is not None and not isinstance(owner, type(sys)) else []
+        pending += [(one, depth + 1) for one in following if one is not None and not isinstance(one, (int, float, str, bytes, tuple, type(sys)))]
+
+
+def _own(thing: Any, name: str) -> bool:
+    return name in getattr(thing, "__dict__", {}) or hasattr(type(thing), name)
+
+
+def _filled(cell: Any) -> bool:
+    try:
+        _ = cell.cell_contents
+    except ValueError:
+        return False
+    return True

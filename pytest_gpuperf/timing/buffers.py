@@ -1,0 +1,232 @@
+"""What the timed calls leave in memory: restored before, poisoned before, digested after every one of them."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any
+
+from pytest_gpuperf.device.arrays import ArrayView, device_arrays, view
+from pytest_gpuperf.errors import GpuPerfError, NotIdentical
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_gpuperf.device.backend import Backend
+    from pytest_gpuperf.device.operations import Operations
+    from pytest_gpuperf.timing.body import Body
+
+#: pytest shows the test's own lines, not the plugin's.
+__tracebackhide__ = True
+
+_ODD = 0x9E3779B97F4A7C15
+_MASK = (1 << 64) - 1
+_SLOT = 8
+
+
+def poison(number: int) -> int:
+    """Return the 8-byte pattern of a sample: no two samples of a measurement have the same, and no byte of it repeats in the next.
+
+    >>> hex(poison(0)), hex(poison(1))
+    ('0xa55aa55aa55aa55a', '0x5aa55aa55aa55aa5')
+    """
+    base = 0xA55AA55AA55AA55A ^ (_MASK * (number % 2))
+    return base ^ (((number // 2) * 0x0101010101010101 * 0x1D) & 0x0F0F0F0F0F0F0F0F)
+
+
+class SnapshotTooLarge(GpuPerfError, MemoryError):
+    """The snapshot of `inout` would take more than half of the free device memory."""
+
+
+class Buffers:
+    """The declared outputs and inouts of one measurement, with their snapshots and the digests of what the calls left."""
+
+    def __init__(self, backend: Backend, operations: Operations, body: Body, outputs: Sequence[Any], inout: Sequence[Any]) -> None:
+        """Look at the arrays and take the snapshot of every inout."""
+        self.backend = backend
+        self.operations = operations
+        self.varies = body.varies
+        self.outputs = [_on_device(one, "outputs") for one in outputs]
+        self.inouts = [_on_device(one, "inout") for one in inout]
+        self._refuse_overlap()
+        self._sets = [{one.address for one in device_arrays(list(arguments))} for arguments in body.arguments]
+        self._snapshots: list[int] = []
+        self._slots: tuple[int, int] = (0, 0)
+        self._seen: dict[tuple[int, int], tuple[int, int]] = {}
+        self.first_difference: tuple[int, int, int] | None = None
+        self.digested = 0
+
+    def _refuse_overlap(self) -> None:
+        both = {one.address for one in self.outputs if one.nbytes} & {one.address for one in self.inouts if one.nbytes}
+        if both:
+            message = "an array is in outputs= and in inout=: it is poisoned as one and restored as the other; name it once"
+            raise ValueError(message)
+
+    def snapshot(self, stream: int) -> None:
+        """Copy every inout aside, so that each call starts from the same bits."""
+        needed = sum(one.nbytes for one in self.inouts)
+        free, _ = self.backend.memory()
+        if needed > free // 2:
+            message = (
+                f"a snapshot of inout= takes {needed:,} bytes, above half of the {free:,} bytes that are free; "
+                "leave these arrays out of inout= and put them back yourself in setup="
+            )
+            raise SnapshotTooLarge(message)
+        for one in self.inouts:
+            address = self.backend.alloc(max(one.nbytes, 1))
+            self._snapshots.append(address)
+            self.operations.snapshot(one, address, stream)
+
+    def restore(self, stream: int) -> None:
+        """Put every inout back."""
+        for one, address in zip(self.inouts, self._snapshots, strict=True):
+            self.operations.restore(one, address, stream)
+
+    def poison(self, number: int, stream: int, index: int = 0) -> None:
+        """Fill the outputs of one argument set with the pattern of a sample."""
+        for one in self.of_set(self.outputs, index):
+            self.operations.fill(one, poison(number), stream)
+
+    def of_set(self, arrays: Sequence[ArrayView], index: int) -> list[ArrayView]:
+        """Return the arrays that a call with argument set `index` touches: those among its arguments, and those among no set's."""
+        if len(self._sets) < 2:
+            return list(arrays)
+        mine = self._sets[index % len(self._sets)]
+        others = set().union(*self._sets)
+        return [one for one in arrays if one.address in mine or one.address not in others]
+
+    def shared_inout(self) -> bool:
+        """Say whether several argument sets change the same array."""
+        if len(self._sets) < 2:
+            return False
+        return any(sum(one.address in addresses for addresses in self._sets) != 1 for one in self.inouts)
+
+    @property
+    def checked(self) -> bool:
+        """Whether anything was digested at all."""
+        return self.digested > 0
+
+    def room(self, count: int) -> None:
+        """Make room for the digests of one round."""
+        if self._slots[1] < count:
+            if self._slots[1]:
+                self.backend.free(self._slots[0])
+            self._slots = (self.backend.alloc(count * _SLOT), count)
+
+    def digest(self, index: int, result: Any, first_slot: int, stream: int) -> list[int]:
+        """Digest, in the stream, what a call with set `index` left and returned; return the slots that were used."""
+        arrays = self.arrays_of(index, result)
+        for number, one in enumerate(arrays):
+            self.operations.digest(one, self._slots[0] + (first_slot + number) * _SLOT, stream)
+        return list(range(first_slot, first_slot + len(arrays)))
+
+    def arrays_of(self, index: int, result: Any) -> list[ArrayView]:
+        """Return all arrays that a call with set `index` is answerable for: outputs, inouts, and device arrays it returned."""
+        named = self.of_set(self.outputs, index) + self.of_set(self.inouts, index)
+        known = {one.address for one in named}
+        return named + [one for one in device_arrays(result) if one.address not in known and one.nbytes]
+
+    def compare(self, entries: Sequence[tuple[int, int, Sequence[int]]]) -> None:
+        """Read the digests of a round, (sample, set, slots) each, and hold them against the first ones of the same set."""
+        last = max((slot for _, _, slots in entries for slot in slots), default=-1)
+        if last < 0:
+            return
+        values = struct.unpack(f"<{last + 1}Q", self.backend.download(self._slots[0], (last + 1) * _SLOT))
+        for sample, index, slots in entries:
+            for position, slot in enumerate(slots):
+                self.digested += 1
+                first, known = self._seen.setdefault((index, position), (sample, values[slot]))
+                if known != values[slot] and self.first_difference is None:
+                    self.first_difference = (first, sample, position)
+
+    @property
+    def combined(self) -> str | None:
+        """All digests of the first set in one hexadecimal word; None where nothing was digested."""
+        if not self._seen:
+            return None
+        word = 0
+        for (index, position), (_, value) in sorted(self._seen.items()):
+            word = ((word ^ (value + (index + 1) * _ODD + position)) * 0xBF58476D1CE4E5B9) & _MASK
+        return f"{word:016x}"
+
+    def explain(self, body: Body, stream: int) -> NotIdentical:
+        """Say why digests differ: two more calls with different poison tell an element not written from one that changes."""
+        unwritten = self.not_written(body, stream)
+        if unwritten:
+            return NotIdentical(unwritten)
+        assert self.first_difference is not None
+        first, sample, position = self.first_difference
+        name = self.array_name(position)
+        return NotIdentical(
+            f"changed between calls: {name} has other bits after timed call {sample + 1} than after timed call {first + 1}, from the same inputs "
+            "(pass varies=True where that is meant, as with atomics or dropout)"
+        )
+
+    def array_name(self, position: int) -> str:
+        """Name an array by its place among outputs, inouts and results."""
+        if position < len(self.outputs):
+            return f"outputs[{position}]"
+        position -= len(self.outputs)
+        return f"inout[{position}]" if position < len(self.inouts) else f"returned array {position - len(self.inouts)}"
+
+    def not_written(self, body: Body, stream: int) -> str:
+        """Call the body twice on outputs with different poison and describe the elements that keep both; empty where none does."""
+        if not self.outputs:
+            return ""
+        kept = []
+        for number in (0, 1):
+            if body.setup is not None:
+                body.setup()
+            self.restore(stream)
+            self.poison(number, stream)
+            body(0)
+            self.backend.synchronize()
+            kept.append([self.operations.download(one) for one in self.of_set(self.outputs, 0)])
+        for position, (one, *sides) in enumerate(zip(self.of_set(self.outputs, 0), *kept, strict=True)):
+            count, first = _unwritten(one, sides)
+            if count:
+                index = list(_unravel(first, one.shape))
+                return (
+                    f"not written: {count:,} of {one.elements:,} elements of outputs[{position}] keep the poison, first at {index} "
+                    "(declare an array that is written in part as inout=)"
+                )
+        return ""
+
+    def close(self) -> None:
+        """Free snapshots and slots."""
+        for address in self._snapshots:
+            self.backend.free(address)
+        if self._slots[1]:
+            self.backend.free(self._slots[0])
+        self._snapshots, self._slots = [], (0, 0)
+
+
+def _on_device(array: Any, where: str) -> ArrayView:
+    found = view(array)
+    if found.place != "device":
+        message = f"{where}=: {type(array).__name__} of shape {found.shape} is not on the device"
+        raise TypeError(message)
+    return found
+
+
+def _unwritten(array: ArrayView, sides: Sequence[Any]) -> tuple[int, int]:
+    """Count the elements that hold the poison of both calls, and find the first."""
+    import numpy as np
+
+    mask = None
+    for number, packed in enumerate(sides):
+        pattern = np.frombuffer(struct.pack("<Q", poison(number)), np.uint8)
+        expected = np.resize(pattern, len(packed))
+        kept = (packed == expected).reshape(-1, array.itemsize).all(axis=1)
+        mask = kept if mask is None else mask & kept
+    if mask is None or not mask.any():
+        return 0, 0
+    return int(mask.sum()), int(mask.argmax())
+
+
+def _unravel(flat: int, shape: Sequence[int]) -> list[int]:
+    """Return the index of a flat position in C order."""
+    index: list[int] = []
+    for size in reversed(shape):
+        flat, rest = divmod(flat, size)
+        index.insert(0, rest)
+    return index

@@ -1,0 +1,187 @@
+"""The device clock: an event pair on a blocked stream, less a constant calibrated on spin kernels."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import statistics
+import struct
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pytest_gpuperf.device.backend import Backend
+
+#: pytest shows the test's own lines, not the plugin's.
+__tracebackhide__ = True
+
+#: What a profiler counts of a launch beside the kernel's own span; measured with CUPTI on an H200: 0.70 us on spin kernels of 0.5 to 65 us.
+LAUNCH_SHARE = 0.70e-6
+#: Half-width of everything about the constant that repeating does not show: other processes, other kernels, the launch share itself.
+SYSTEMATIC = 0.10e-6
+#: Spans of the spin kernels, in nanoseconds: the constant is flat over this range.
+SPINS = (1_000, 5_000, 20_000)
+_REPEATS = 24
+#: Length of the kernel that must not take longer in any round: else another process has the device.
+SENTINEL_NS = 10_000
+_SENTINEL_SLACK = 3e-6
+
+KERNEL, GRAPH, UNKNOWN = "kernel", "graph", "unknown"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Calibration:
+    """What to take off a raw reading to get what a profiler would call the GPU duration; seconds.
+
+    `kernel` is for bodies that launch kernels, `graph` for replays of a graph; `systematic` is the half-width of either.
+    """
+
+    kernel: float
+    graph: float
+    systematic: float
+    detail: str = ""
+
+    def constant(self, body: str) -> tuple[float, float]:
+        """Return constant and half-width for a kind of body; an unknown kind spans both.
+
+        >>> Calibration(2.2e-6, 1.9e-6, 1e-7).constant("kernel")
+        (2.2e-06, 1e-07)
+        >>> [round(x * 1e6, 2) for x in Calibration(2.2e-6, 1.9e-6, 1e-7).constant("unknown")]
+        [2.05, 0.25]
+        """
+        if body == KERNEL:
+            return self.kernel, self.systematic
+        if body == GRAPH:
+            return self.graph, self.systematic
+        return (self.kernel + self.graph) / 2, abs(self.kernel - self.graph) / 2 + self.systematic
+
+    def record(self) -> dict[str, Any]:
+        """Return plain values for the run file."""
+        return {"kernel_s": self.kernel, "graph_s": self.graph, "systematic_s": self.systematic, "detail": self.detail}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reading:
+    """One raw reading: seconds between the events, or that the host's own watchdog had to release the stream."""
+
+    start: Any
+    end: Any
+    released: bool
+    host: float
+
+
+class Stopwatch:
+    """Event pairs on a blocked stream; a pair is used again only after it was read."""
+
+    def __init__(self, backend: Backend) -> None:
+        """Keep the backend; events are made as they are needed."""
+        self.backend = backend
+        self._free: list[Any] = []
+
+    def _event(self) -> Any:
+        return self._free.pop() if self._free else self.backend.event()
+
+    def start(self, body: Callable[[], Any], stream: int, timeout: float, before: Callable[[], Any] | None = None) -> Reading:
+        """Enqueue one reading: block, [before,] event, body, event, release; read it later with `read`."""
+        backend = self.backend
+        first, last = self._event(), self._event()
+        backend.block(stream, timeout)
+        released = False
+        try:
+            if before is not None:
+                before()
+            backend.record(first, stream)
+            began = backend.now()
+            body()
+            host = backend.now() - began
+            backend.record(last, stream)
+        finally:
+            released = backend.release()
+        return Reading(first, last, released, host)
+
+    def read(self, reading: Reading) -> float:
+        """Wait for a reading and return its raw seconds."""
+        self.backend.wait(reading.end)
+        raw = self.backend.elapsed(reading.start, reading.end)
+        self._free += [reading.start, reading.end]
+        return raw
+
+
+@contextlib.contextmanager
+def scratch(backend: Backend, nbytes: int) -> Iterator[int]:
+    """Hold device memory for the length of a block."""
+    address = backend.alloc(nbytes)
+    try:
+        yield address
+    finally:
+        backend.free(address)
+
+
+def warm_up(backend: Backend, stream: int, seconds: float = 0.05) -> None:
+    """Keep the device busy until its clocks have left idle."""
+    with scratch(backend, 256) as out:
+        for _ in range(max(1, round(seconds / 1e-3))):
+            backend.launch("spin", (1_000_000, out), stream, blocks=1, threads=32)
+        backend.synchronize(stream)
+
+
+def calibrate(backend: Backend, stream: int) -> Calibration:
+    """Measure the constants: blocked reading less the spin kernel's own span (%globaltimer), plus the launch share."""
+    warm_up(backend, stream)
+    watch = Stopwatch(backend)
+    constants, notes = [], []
+    with scratch(backend, 256) as out:
+        for graph in (False, True):
+            by_span = []
+            for span in SPINS:
+                extra = []
+
+                def body(span: int = span, graph: bool = graph) -> None:
+                    backend.launch("spin", (span, out), stream, blocks=1, threads=32, graph=graph)
+
+                for _ in range(3):
+                    body()
+                backend.synchronize(stream)
+                for _ in range(_REPEATS):
+                    raw = watch.read(watch.start(body, stream, 1.0))
+                    first, last = struct.unpack("<QQ", backend.download(out, 16))
+                    extra.append(raw - (last - first) * 1e-9)
+                by_span.append(statistics.median(extra))
+            constants.append(statistics.median(by_span) - LAUNCH_SHARE)
+            notes.append("/".join(f"{(one - LAUNCH_SHARE) * 1e6:.3f}" for one in by_span))
+    kernel, graph_constant = constants
+    detail = f"spin kernels of {'/'.join(str(span // 1000) for span in SPINS)} us: kernels {notes[0]} us, graph replays {notes[1]} us; launch share {LAUNCH_SHARE * 1e6:.2f} us"
+    return Calibration(kernel, graph_constant, SYSTEMATIC, detail)
+
+
+class Sentinel:
+    """A kernel of known length, run once a round: it takes longer only where somebody else has the device."""
+
+    def __init__(self, backend: Backend, calibration: Calibration) -> None:
+        """Allocate where its own span goes."""
+        self.backend = backend
+        self.watch = Stopwatch(backend)
+        self.expected = SENTINEL_NS * 1e-9 + calibration.kernel + LAUNCH_SHARE
+        self.out = backend.alloc(256)
+        self.long: list[float] = []
+        self.rounds = 0
+
+    def look(self, stream: int) -> None:
+        """Run it and remember how much longer than known it took."""
+        backend = self.backend
+        raw = self.watch.read(self.watch.start(lambda: backend.launch("spin", (SENTINEL_NS, self.out), stream, blocks=1, threads=32), stream, 1.0))
+        self.rounds += 1
+        if raw > self.expected + _SENTINEL_SLACK:
+            self.long.append(raw - self.expected)
+
+    def close(self) -> None:
+        """Free its memory."""
+        self.backend.free(self.out)
+
+    @property
+    def foreign(self) -> str:
+        """What it saw of others; empty where it saw nothing."""
+        if len(self.long) < 2 or len(self.long) * 4 < self.rounds:
+            return ""
+        return f"a kernel of {SENTINEL_NS / 1000:.0f} us took {statistics.median(self.long) * 1e6:.1f} us longer in {len(self.long)} of {self.rounds} rounds"

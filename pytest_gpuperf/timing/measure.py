@@ -1,0 +1,315 @@
+"""One whole measurement: first call, kind of body, host clocks, samples, what they left, and the Values of it all."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from pytest_gpuperf import stats
+from pytest_gpuperf.device.arrays import device_arrays
+from pytest_gpuperf.errors import NotIdentical
+from pytest_gpuperf.metrics import TAIL_SAMPLES
+from pytest_gpuperf.reasons import Reason
+from pytest_gpuperf.timing.body import compiled_before, watch_kind
+from pytest_gpuperf.timing.buffers import Buffers
+from pytest_gpuperf.timing.cache import ROTATION
+from pytest_gpuperf.timing.host import HostTaken, take_host
+from pytest_gpuperf.timing.quiet import quiet_host
+from pytest_gpuperf.timing.sampler import Plan, Sampler, Taken
+from pytest_gpuperf.timing.verdicts import find_reason
+from pytest_gpuperf.values import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pytest_gpuperf.timing.body import Body
+    from pytest_gpuperf.timing.instruments import Instruments
+    from pytest_gpuperf.values import Listener
+
+#: pytest shows the test's own lines, not the plugin's.
+__tracebackhide__ = True
+
+#: How much longer than an idle wait the device may stay busy after the body's own stream is done.
+_STILL_BUSY = 20e-6
+_FRACTIONS = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
+_HOST_SHARE = 0.2
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What is wanted of a measurement; `samples` says, for each quantity, how many samples its budgets need.
+
+    A `roof` is a body of our own: its `kind` is known, it rotates enough by itself, and nobody asks for its host times.
+    """
+
+    body: Body
+    cache: str
+    stream: int
+    limit: float
+    outputs: Sequence[Any] = ()
+    inout: Sequence[Any] = ()
+    samples: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    ran_before: bool = False
+    kind: str = ""
+    roof: bool = False
+    foreign: str = ""
+    listener: Listener | None = None
+    progress: Callable[[int, stats.Interval], None] | None = None
+
+
+@dataclasses.dataclass
+class Timed:
+    """What came out: the last result, Values by quantity, the drift, one line about how, and plain details for the record."""
+
+    result: Any
+    values: dict[str, Value]
+    drift: stats.Drift | None
+    context: str
+    details: dict[str, Any]
+    failure: Exception | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _First:
+    """What the untimed calls told: wall time of the first, host time of a later one, the kind of body, and reasons."""
+
+    wall: float
+    host: float
+    known: bool | None
+    kind: str
+    other_stream: str
+
+
+def measure(instruments: Instruments, request: Request) -> Timed:
+    """Measure one body; the caller holds the device's lock.
+
+    On return the buffers hold exactly one call from the entry state. A body whose timed calls differ, or which leaves outputs unwritten, comes
+    back with its NotIdentical as `failure`, after its values.
+    """
+    backend, body = instruments.backend, request.body
+    backend.synchronize()
+    buffers = Buffers(backend, instruments.operations, body, request.outputs, request.inout)
+    try:
+        buffers.snapshot(request.stream)
+        with quiet_host():
+            first = _first_calls(instruments, request, buffers)
+            host = HostTaken() if request.roof else take_host(
+                backend, body, buffers, request.stream, limit=_HOST_SHARE * request.limit,
+                samples=max(request.samples.get("host_time", 0), request.samples.get("wall_time", 0)),
+            )  # fmt: skip
+            hole = _needs_inputs(instruments, request)
+            taken = Taken() if hole else _sample(instruments, request, buffers, first)
+            failure = None
+            if not request.body.varies and buffers.first_difference is not None:
+                failure = buffers.explain(body, request.stream)
+            elif request.body.varies and (unwritten := buffers.not_written(body, request.stream)):
+                failure = NotIdentical(unwritten)
+            result = _leave_one_call(instruments, request, buffers, compare=failure is None and not request.body.varies)
+            if failure is None and not request.body.varies and buffers.first_difference is not None:
+                failure = buffers.explain(body, request.stream)
+                result = _leave_one_call(instruments, request, buffers, compare=False)
+        return _assemble(instruments, request, buffers, first, host, taken, hole, result, failure)
+    finally:
+        buffers.close()
+
+
+def _first_calls(instruments: Instruments, request: Request, buffers: Buffers) -> _First:
+    backend, body, stream = instruments.backend, request.body, request.stream
+    if request.roof:
+        for index in range(body.sets):
+            body(index)
+        backend.synchronize()
+        return _First(0.0, 0.0, None, request.kind, "")
+    known = True if request.ran_before else compiled_before(body)
+
+    def prepare(index: int) -> None:
+        if body.setup is not None:
+            body.setup()
+        buffers.restore(stream)
+        buffers.poison(index, stream, index)
+        backend.synchronize()
+
+    prepare(0)
+    start = backend.now()
+    body(0)
+    backend.synchronize(stream)
+    wall = backend.now() - start
+    prepare(0)
+    _, kind = watch_kind(lambda: body(0))
+    host = 0.0
+    busy = []
+    for index in range(max(body.sets, 3)):
+        prepare(index % body.sets)
+        start = backend.now()
+        body(index)
+        host = backend.now() - start
+        backend.synchronize(stream)
+        done = backend.now()
+        backend.synchronize()
+        all_done = backend.now()
+        backend.synchronize()
+        busy.append((all_done - done) - (backend.now() - all_done))
+    other = f"the device stays busy for {min(busy) * 1e6:.0f} us more after the stream {stream:#x} is idle" if min(busy) > _STILL_BUSY else ""
+    return _First(wall, host, known, kind, other)
+
+
+def _needs_inputs(instruments: Instruments, request: Request) -> Reason | None:
+    if request.cache != "steady" or request.roof:
+        return None
+    needed = ROTATION * instruments.limits.l2_bytes
+    work = request.body.work
+    moved = 0 if work is None else work.bytes
+    if moved >= needed:
+        return None
+    sizes = {one.address: one.nbytes for arguments in request.body.arguments for one in device_arrays(list(arguments))}
+    rotated = sum(sizes.values()) if request.body.sets > 1 else 0
+    if rotated >= needed:
+        return None
+    return Reason("needs-inputs", f"steady needs a work, or inputs= sets, of at least {needed:,} bytes (4x L2): work is {moved:,}, the inputs {rotated:,}")
+
+
+def _sample(instruments: Instruments, request: Request, buffers: Buffers, first: _First) -> Taken:
+    calibration = instruments.calibration
+    plan = Plan(request.cache, request.limit, max(request.samples.get("time", 0), 0), max(1.0, 4 * first.host))
+    sampler = Sampler(
+        instruments.backend, instruments.watch, instruments.flusher, request.body, buffers, plan, request.stream,
+        tick=instruments.limits.tick, sentinel=instruments.sentinel, progress=request.progress,
+    )  # fmt: skip
+    instruments.sentinel.long.clear()
+    instruments.sentinel.rounds = 0
+    return sampler.take(calibration.constant(first.kind)[1])
+
+
+def _leave_one_call(instruments: Instruments, request: Request, buffers: Buffers, *, compare: bool) -> Any:
+    """Leave exactly one call from the entry state in the buffers: of every argument set, or of the last where sets share an inout."""
+    backend, body, stream = instruments.backend, request.body, request.stream
+    shared = buffers.shared_inout()
+    buffers.restore(stream)
+    result = None
+    entries = []
+    buffers.room(body.sets * (len(buffers.arrays_of(0, None)) + 8))
+    slot = 0
+    for index in range(body.sets):
+        if body.setup is not None:
+            body.setup()
+        if shared:
+            buffers.restore(stream)
+        result = body(index)
+        if compare:
+            slots = buffers.digest(index, result, slot, stream)
+            slot += len(slots)
+            entries.append((-1, index, slots))
+    backend.synchronize()
+    # A steady batch ends after many calls, so one call need not leave the same; the digests of single calls must.
+    if compare and request.cache != "steady":
+        buffers.compare(entries)
+    return result
+
+
+def _assemble(
+    instruments: Instruments,
+    request: Request,
+    buffers: Buffers,
+    first: _First,
+    host: HostTaken,
+    taken: Taken,
+    hole: Reason | None,
+    result: Any,
+    failure: Exception | None,
+) -> Timed:
+    tick = instruments.limits.tick / taken.batch
+    constant, half = instruments.calibration.constant(first.kind)
+    calls = [[(raw - constant) / taken.batch for raw in one] for one in taken.rounds]
+    listener = request.listener
+    drifted = stats.drift(calls, tick) if calls else None
+    if taken.synchronises:
+        hole = Reason("sync")
+    # Two bodies of unknown kind need not be of the same one: what spans the kinds is shared with nobody.
+    shared = f"device/{first.kind}" + (f"/{id(request)}" if first.kind == "unknown" else "")
+    reason = hole or find_reason(taken.evidence, first.other_stream, request.foreign or instruments.sentinel.foreign)
+    time = _quantity("time", "device", calls, tick, {shared: half / taken.batch}, reason, listener, steady=request.cache == "steady")
+    values = {
+        "time": time,
+        "bandwidth": _bandwidth(time, request),
+        "host_time": _quantity("host_time", "host", host.host, 0.0, {}, None, listener),
+        "wall_time": _quantity("wall_time", "host", host.wall, 0.0, {}, None, listener),
+        "first_call": _first_call(first, listener),
+    }
+    count = sum(map(len, calls))
+    clocks = sorted(one.sm_clock for one in taken.evidence if one.sm_clock is not None)
+    clock = f", SM {clocks[len(clocks) // 2]} MHz" if clocks else ""
+    context = f"{count} samples in {len(calls)} rounds, device clock, {request.cache}{clock}"
+    details = {
+        "cache": request.cache,
+        "body": first.kind,
+        "stream": request.stream,
+        "samples": None
+        if not calls
+        else {
+            "unit_s": 1e-10,
+            "constant": round(constant * 1e10),
+            "batch": taken.batch,
+            "rounds": [[round(raw * 1e10) for raw in one] for one in taken.rounds],
+            "discarded": 0,
+        },
+        "evidence": [dataclasses.asdict(one) for one in taken.evidence],
+        "digest": buffers.combined,
+        "checked": taken.checked if buffers.checked else "unchecked",
+        "varies": request.body.varies,
+        "inputs": request.body.sets,
+    }
+    return Timed(result, values, drifted, context, details, failure)
+
+
+def _quantity(
+    name: str,
+    source: str,
+    rounds: Sequence[Sequence[float]],
+    tick: float,
+    systematic: Mapping[str, float],
+    reason: Reason | None,
+    listener: Listener | None,
+    *,
+    steady: bool = False,
+) -> Value:
+    """Make the Value of a sampled quantity, with its percentiles."""
+    samples = [sample for one in rounds for sample in one]
+    if not samples or (reason is not None and reason.verdict == "UNMEASURED"):
+        gone = reason or Reason("no-measurement")
+        statistics = {one: Value.missing(f"{name} {one}", "s", source, gone, listener) for one in _FRACTIONS}
+        return dataclasses.replace(Value.missing(name, "s", source, gone, listener), statistics=statistics)
+    centre = stats.centre_interval(rounds, tick)
+    if reason is None and source == "device" and centre.low - sum(systematic.values()) <= 0:
+        reason = Reason("below-clock", f"{centre.centre * 1e6:.3f} us is not above the clock's own uncertainty of {sum(systematic.values()) * 1e6:.2f} us")
+    main = Value(centre.centre, "s", source, centre.low, centre.high, systematic, reason, name, listener=listener, samples=len(samples))
+    statistics = {"p50": main}
+    for statistic, needed in TAIL_SAMPLES.items():
+        full = f"{name} {statistic}"
+        interval = None if steady else stats.percentile_interval(samples, _FRACTIONS[statistic], tick)
+        if interval is None:
+            why = Reason("no-tails") if steady else Reason("too-few-samples", f"{len(samples)} samples, {statistic} needs {needed}")
+            statistics[statistic] = Value.missing(full, "s", source, why, listener)
+        else:
+            statistics[statistic] = Value(
+                interval.centre, "s", source, interval.low, interval.high, systematic, reason, full, listener=listener, samples=len(samples)
+            )
+    return dataclasses.replace(main, statistics=statistics)
+
+
+def _bandwidth(time: Value, request: Request) -> Value:
+    work = request.body.work
+    if work is None or not work.bytes:
+        gone = Value.missing("bandwidth", "B/s", "device", Reason("needs-work"), request.listener)
+    elif time.number is None or time.number <= 0:
+        gone = Value.missing("bandwidth", "B/s", "device", time.reason or Reason("below-clock"), request.listener)
+    else:
+        rate = float(work.bytes) / time
+        gone = dataclasses.replace(rate, unit="B/s", name="bandwidth", source="device", listener=request.listener, samples=time.samples)
+    return dataclasses.replace(gone, statistics={"p50": gone})
+
+
+def _first_call(first: _First, listener: Listener | None) -> Value:
+    if first.known is None or first.known:
+        reason = Reason("already-warm" if first.known else "first-call-unknown")
+        return Value.missing("first_call", "s", "host", reason, listener)
+    return Value(first.wall, "s", "host", name="first_call", listener=listener, samples=1)

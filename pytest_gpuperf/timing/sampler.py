@@ -1,0 +1,241 @@
+"""The sampler: rounds of timed calls in one cache state, until the interval is narrow enough or time is up."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING, Any
+
+from pytest_gpuperf import stats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_gpuperf.device.backend import Backend, Evidence
+    from pytest_gpuperf.timing.body import Body
+    from pytest_gpuperf.timing.buffers import Buffers
+    from pytest_gpuperf.timing.cache import Flusher
+    from pytest_gpuperf.timing.clock import Reading, Sentinel, Stopwatch
+
+#: pytest shows the test's own lines, not the plugin's.
+__tracebackhide__ = True
+
+MIN_ROUNDS = 5
+USUAL_ROUNDS = 10
+GAP = 5e-3
+#: Sampling ends where the interval is below this share of the centre, or below the clock's systematic part.
+PRECISION = 0.005
+_MAX_BATCH = 500
+#: A batch is long enough that its two ends do not count, and short enough for several in a round.
+_BATCH_SECONDS = 3e-3
+#: Few digests where all of them would take half of the time.
+_FIRST_DIGESTS = 8
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """How to sample: cache state, seconds, how many samples a percentile needs, how long the host may hold the stream."""
+
+    cache: str
+    limit: float
+    samples: int = 0
+    timeout: float = 1.0
+
+
+@dataclasses.dataclass
+class Taken:
+    """What was taken: raw seconds by round, calls a sample, the state of the machine by round, and what was digested."""
+
+    rounds: list[list[float]] = dataclasses.field(default_factory=list)
+    batch: int = 1
+    evidence: list[Evidence] = dataclasses.field(default_factory=list)
+    checked: str = "unchecked"
+    result: Any = None
+    synchronises: bool = False
+    seconds: float = 0.0
+
+
+class Synchronises(Exception):  # noqa: N818  (a signal inside this package, never seen by users)
+    """The body waited for the device inside the blocked window."""
+
+
+class Sampler:
+    """Takes the samples of one measurement."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        watch: Stopwatch,
+        flusher: Flusher,
+        body: Body,
+        buffers: Buffers,
+        plan: Plan,
+        stream: int,
+        *,
+        tick: float,
+        sentinel: Sentinel | None = None,
+        progress: Callable[[int, stats.Interval], None] | None = None,
+    ) -> None:
+        """Keep what a sample needs; nothing runs yet."""
+        self.backend, self.watch, self.flusher = backend, watch, flusher
+        self.body, self.buffers, self.plan, self.stream = body, buffers, plan, stream
+        self.tick, self.sentinel, self.progress = tick, sentinel, progress
+        self.number = 0
+        self.sparse = False
+        self._slots = 0
+
+    def take(self, floor: float) -> Taken:
+        """Take rounds until the interval of a call is below PRECISION of its centre, or below `floor` seconds, or time is up."""
+        taken = Taken()
+        began = self.backend.now()
+        try:
+            taken.batch = self._batch()
+            cost = self._pilot(taken)
+            count = self._samples_a_round(cost)
+            self.buffers.room((count + 1) * max(1, self._slots))
+            while not self._enough(taken, began, floor, count * cost):
+                self._round(taken, count)
+                if self.progress is not None:
+                    self.progress(sum(map(len, taken.rounds)), stats.centre_interval(self._calls(taken), self.tick / taken.batch))
+        except Synchronises:
+            taken.synchronises = True
+        taken.seconds = self.backend.now() - began
+        if not taken.synchronises and self.buffers.checked:
+            taken.checked = "batch ends" if taken.batch > 1 else "first 8, one a round, last" if self.sparse else "every sample"
+        return taken
+
+    def _calls(self, taken: Taken) -> list[list[float]]:
+        return [[raw / taken.batch for raw in one] for one in taken.rounds]
+
+    def _enough(self, taken: Taken, began: float, floor: float, cost: float) -> bool:
+        rounds = len(taken.rounds)
+        missing = self.plan.samples - sum(map(len, taken.rounds))
+        spent = self.backend.now() - began
+        if rounds < MIN_ROUNDS:
+            return False
+        if spent + cost > self.plan.limit and missing <= 0:
+            return True
+        # A percentile that a budget asks for may take twice the limit; what is missing then is said.
+        if spent + cost > 2 * self.plan.limit:
+            return True
+        if rounds < USUAL_ROUNDS or missing > 0:
+            return False
+        interval = stats.centre_interval(self._calls(taken), self.tick / taken.batch)
+        return interval.half_width <= max(PRECISION * abs(interval.centre), floor / taken.batch, self.tick / taken.batch)
+
+    def _samples_a_round(self, cost: float) -> int:
+        wanted = max(1, math.ceil(self.plan.samples / USUAL_ROUNDS))
+        room = int((self.plan.limit / USUAL_ROUNDS - GAP) / max(cost, 1e-6))
+        usual = 1 if self.plan.cache == "steady" and cost > GAP else 20
+        return max(1, wanted, min(room, usual))
+
+    def _batch(self) -> int:
+        """Choose how many calls a sample is: one, or for `steady` a fixed number of back-to-back ones."""
+        if self.plan.cache != "steady":
+            return 1
+        each = max(self._once(1) - 2e-6, 0.5e-6)
+        sets = self.body.sets
+        wanted = min(_MAX_BATCH, max(4, math.ceil(_BATCH_SECONDS / each)))
+        batch = min(_MAX_BATCH // sets * sets, math.ceil(wanted / sets) * sets)
+        # A body of several launches fills the queue of a blocked stream sooner: then fewer calls a sample.
+        while batch > sets:
+            try:
+                self._once(batch)
+            except Synchronises:
+                batch = max(sets, batch // 4 // sets * sets)
+            else:
+                break
+        return batch
+
+    def _once(self, batch: int) -> float:
+        reading, _, _ = self._sample(0, batch, digest=False)
+        self.backend.synchronize(self.stream)
+        if not reading.released:
+            raise Synchronises
+        return self.watch.read(reading)
+
+    def _pilot(self, taken: Taken) -> float:
+        """Take three samples that do not count: what one costs, and whether digests would take half of it."""
+        self._slots = len(self.buffers.arrays_of(0, None)) + 4
+        self.buffers.room(2 * self._slots)
+        costs = []
+        for digest in (False, False, True):
+            began = self.backend.now()
+            reading, _, _ = self._sample(0, taken.batch, digest=digest)
+            self.backend.synchronize(self.stream)
+            if not reading.released:
+                raise Synchronises
+            self.watch.read(reading)
+            costs.append(self.backend.now() - began)
+        self.sparse = costs[2] - costs[1] > costs[1]
+        return costs[1] if self.sparse else costs[2]
+
+    def _round(self, taken: Taken, count: int) -> None:
+        backend = self.backend
+        ready = backend.now() + (GAP if taken.rounds else 0.0)
+        if self.sentinel is not None:
+            self.sentinel.look(self.stream)
+        taken.evidence.append(backend.evidence())
+        rest = ready - backend.now()
+        if rest > 0:
+            backend.sleep(rest)
+        readings: list[Reading] = []
+        entries: list[tuple[int, int, list[int]]] = []
+        slot = 0
+        total = sum(map(len, taken.rounds))
+        for place in range(count):
+            number = total + place
+            digest = not self.sparse or number < _FIRST_DIGESTS or place == count - 1
+            reading, index, slots = self._sample(slot, taken.batch, digest=digest)
+            slot += len(slots)
+            readings.append(reading)
+            if slots:
+                entries.append((number, index, slots))
+            if not reading.released:
+                backend.synchronize(self.stream)
+                raise Synchronises
+        backend.synchronize(self.stream)
+        taken.rounds.append([self.watch.read(reading) for reading in readings])
+        self.buffers.compare(entries)
+
+    def _sample(self, slot: int, batch: int, *, digest: bool) -> tuple[Reading, int, list[int]]:
+        """Enqueue one sample: setup, restore, poison, cache state, block, event, body, event, release, digest.
+
+        Returns its reading, the argument set that was called last, and the slots of its digests.
+        """
+        body, stream, steady = self.body, self.stream, self.plan.cache == "steady"
+        number, self.number = self.number, self.number + 1
+        index = 0 if steady else number % body.sets
+        if body.setup is not None:
+            body.setup()
+        self._prepare(number, index)
+        before = None
+        if steady:
+            before = self._rotation
+        elif self.plan.cache == "warm":
+            body(index)
+            self._prepare(number, index)
+        elif self.plan.cache == "cold":
+            self.flusher.clean(stream)
+        else:
+            self.flusher.dirty(stream)
+        results: list[Any] = []
+
+        def timed() -> None:
+            for call in range(batch):
+                results[:] = [body(index + call)]
+
+        reading = self.watch.start(timed, stream, self.plan.timeout, before)
+        last = (index + batch - 1) % body.sets
+        return reading, last, self.buffers.digest(last, results[0], slot, stream) if digest else []
+
+    def _prepare(self, number: int, index: int) -> None:
+        self.buffers.restore(self.stream)
+        for one in range(self.body.sets) if self.plan.cache == "steady" else (index,):
+            self.buffers.poison(number, self.stream, one)
+
+    def _rotation(self) -> None:
+        """Call the body once with every argument set, so that a batch starts as it will go on."""
+        for index in range(self.body.sets):
+            self.body(index)
+

@@ -1,0 +1,367 @@
+"""The PTX of kernels.ptx: it does what the contract says (in an interpreter), and it assembles into 16-byte accesses without spills."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import struct
+import subprocess
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+PTX = (resources.files("pytest_gpuperf.device") / "kernels.ptx").read_text(encoding="utf-8")
+M32, M64 = (1 << 32) - 1, (1 << 64) - 1
+GOLDEN = 0x9E3779B97F4A7C15
+
+KERNELS = {"empty": 0, "spin": 2, "move": 4, "flush_read": 3, "fill": 3, "digest": 3, "diff": 4, "pack": 5, "unpack": 5}
+
+
+class Memory:
+    """Buffers far apart; an access outside of one, or misaligned, is an error, as it is on a device."""
+
+    def __init__(self) -> None:
+        self.buffers: dict[int, tuple[int, bytearray]] = {}
+        self.read_bytes: set[int] = set()
+
+    def put(self, data: bytes, offset: int = 0) -> int:
+        """Place data at an address that is `offset` past a multiple of 256."""
+        slot = len(self.buffers) + 1
+        self.buffers[slot] = (offset, bytearray(data))
+        return (slot << 32) + offset
+
+    def get(self, address: int) -> bytes:
+        return bytes(self.buffers[address >> 32][1])
+
+    def at(self, address: int, width: int, access: int) -> tuple[bytearray, int]:
+        offset, data = self.buffers[address >> 32]
+        start = (address & M32) - offset
+        assert address % access == 0, f"misaligned access of {access} bytes at {address:#x}"
+        assert 0 <= start <= len(data) - width, f"access of {width} bytes at {start} of a buffer of {len(data)}"
+        return data, start
+
+    def load(self, address: int, width: int, count: int) -> list[int]:
+        data, start = self.at(address, width * count, width * count)
+        self.read_bytes.update(range(address, address + width * count))
+        return [int.from_bytes(data[start + i * width : start + (i + 1) * width], "little") for i in range(count)]
+
+    def store(self, address: int, width: int, values: Sequence[int]) -> None:
+        data, start = self.at(address, width * len(values), width * len(values))
+        for i, value in enumerate(values):
+            data[start + i * width : start + (i + 1) * width] = (value & ((1 << 8 * width) - 1)).to_bytes(width, "little")
+
+
+def _parse() -> dict[str, tuple[list[str], list[str], list[str], dict[str, int]]]:
+    """Return for every function its results, parameters, instructions and labels."""
+    functions = {}
+    text = re.sub(r"//[^\n]*", "", PTX)
+    for match in re.finditer(r"\.(?:visible \.entry|func)\s*(\([^)]*\))?\s*(\w+)\(([^)]*)\)[^{;]*\{\n(.*?)\n\}\n", text, re.DOTALL):
+        names = [re.findall(r"(\w+)(?=,|\)|$)", part or "") for part in (match[1], match[3])]
+        body: list[str] = []
+        labels: dict[str, int] = {}
+        for line in match[4].splitlines():
+            line = line.strip()
+            if line.endswith(":"):
+                labels[line[:-1]] = len(body)
+            elif line and not line.startswith((".reg", ".shared")):
+                assert line.endswith(";"), line
+                body.append(line[:-1])
+        functions[match[2]] = (names[0], names[1], body, labels)
+    return functions
+
+
+FUNCTIONS = _parse()
+
+#: Python of each operation on unsigned numbers of a width; `m` is its mask.
+OPERATIONS = {
+    "mov": "{0}",
+    "cvt": "{0}",
+    "add": "({0} + {1}) & {m}",
+    "sub": "({0} - {1}) & {m}",
+    "mul.lo": "({0} * {1}) & {m}",
+    "and": "{0} & {1}",
+    "or": "{0} | {1}",
+    "xor": "{0} ^ {1}",
+    "min": "min({0}, {1})",
+    "max": "max({0}, {1})",
+    "neg": "-{0} & {m}",
+    "clz": "{bits} - ({0}).bit_length()",
+    "shl": "({0} << {1}) & {m} if {1} < {bits} else 0",
+    "shr": "{0} >> {1}",
+}
+COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
+
+
+@dataclasses.dataclass
+class Thread:
+    """What one thread of a launch sees."""
+
+    memory: Memory
+    shared: bytearray
+    tid: int
+    ntid: int
+    ctaid: int
+    nctaid: int
+    clock: int = 0
+
+    def globaltimer(self) -> int:
+        """Time passes when it is looked at, a tick at a time."""
+        self.clock += 32
+        return self.clock
+
+
+def _operand(text: str) -> str:
+    """Return the Python of a register, special register or number."""
+    if text.startswith("%"):
+        return "t.globaltimer()" if text == "%globaltimer" else "t." + text[1:].removesuffix(".x")
+    return text if text[0].isdigit() else "0" if text == "partial" else f"r_{text}"
+
+
+def _access(name: str, width: int, operands: list[str]) -> str:
+    """Return the Python of a load, store or reduction."""
+    load = name.startswith("ld.")
+    listed, where = operands if load else operands[::-1]
+    names = [_operand(item) for item in re.findall(r"\w+", listed)]
+    base, _, more = where[1:-1].partition("+")
+    address = f"{_operand(base)} + {more or 0}"
+    if ".param" in name:
+        return f"{names[0]} = {address}"
+    if ".shared" in name:
+        place = f"t.shared[{address} : {address} + {width}]"
+        return f"{names[0]} = int.from_bytes({place}, 'little')" if load else f"{place} = {names[0]}.to_bytes({width}, 'little')"
+    if load:
+        return f"{', '.join(names)}, = t.memory.load({address}, {width}, {len(names)})"
+    if name.startswith("red."):
+        names = [f"t.memory.load({address}, {width}, 1)[0] + {names[0]}"]
+    return f"t.memory.store({address}, {width}, ({', '.join(names)},))"
+
+
+def _statement(text: str, labels: dict[str, int], results: list[str]) -> str:
+    """Return one instruction as one line of Python."""
+    if text.startswith("@"):
+        predicate, text = text[1:].split(" ", 1)
+        return f"if r_{predicate}: {_statement(text, labels, results)}"
+    op, _, rest = text.partition(" ")
+    if op == "ret":
+        return f"return ({''.join(f'r_{name}, ' for name in results)})"
+    if op == "bra":
+        return f"at = {labels[rest]}; continue"
+    if op == "bar.sync":
+        return "yield"
+    if op.startswith("call"):
+        found = re.fullmatch(r"(?:\((\w+)\), )?(\w+), \(([\w, ]+)\)", rest)
+        assert found, rest
+        arguments = ", ".join(_operand(name) for name in found[3].split(", "))
+        return f"{f'r_{found[1]}, = ' if found[1] else ''}yield from {found[2]}(t, {arguments})"
+    operands = [part.strip() for part in re.findall(r"\{[^}]*\}|\[[^\]]*\]|[^,\s][^,]*", rest)]
+    name, _, kind = op.rpartition(".")
+    bits = 1 if kind == "pred" else int(kind[1:])
+    if name.startswith(("ld.", "st.", "red.")):
+        return _access(name, bits // 8, operands)
+    values = [_operand(operand) for operand in operands[1:]]
+    if name.startswith("setp."):
+        if kind[0] == "s":
+            values = [f"(({value} ^ {1 << bits - 1}) - {1 << bits - 1})" for value in values]
+        return f"r_{operands[0]} = {values[0]} {COMPARISONS[name[5:]]} {values[1]}"
+    if name == "cvt.u32":
+        return f"r_{operands[0]} = {values[0]} & {M32}"
+    return f"r_{operands[0]} = " + OPERATIONS[name.removesuffix(".u64")].format(*values, m=(1 << bits) - 1, bits=bits)
+
+
+def _python(name: str) -> str:
+    """Return a PTX function as a Python generator function that yields at barriers; an unset register is an UnboundLocalError."""
+    results, parameters, body, labels = FUNCTIONS[name]
+    lines = [f"def {name}(t, {', '.join(f'r_{parameter}' for parameter in parameters)}):", "  at = 0", "  while True:", "    if at == 0:"]
+    for number, text in enumerate(body):
+        if number in labels.values() and number:
+            lines += [f"      at = {number}", f"    if at == {number}:"]
+        lines.append("      " + _statement(text, labels, results))
+    return "\n".join([*lines, "  yield", ""])
+
+
+COMPILED: dict[str, Callable[..., Iterator[None]]] = {}
+exec("\n".join(_python(name) for name in FUNCTIONS), COMPILED)
+
+
+def launch(memory: Memory, kernel: str, arguments: Sequence[int], blocks: int = 2, threads: int = 32) -> None:
+    """Run a whole grid; threads run one after the other from barrier to barrier, the last first, so that no order is taken for granted."""
+    for block in range(blocks):
+        shared = bytearray(8192)
+        live = [
+            COMPILED[kernel](Thread(memory, shared, thread, threads, block, blocks), *arguments)
+            for thread in reversed(range(threads))
+        ]
+        while live:
+            alive = [thread for thread in live if next(thread, thread) is None]
+            assert len(alive) in (0, len(live)), "a barrier that some threads never reach"
+            live = alive
+
+
+def noise(nbytes: int, seed: int = 1) -> bytes:
+    """Return bytes that repeat nowhere near."""
+    return b"".join(struct.pack("<Q", mix(seed * 1_000_003 + i)) for i in range(nbytes // 8 + 1))[:nbytes]
+
+
+def mix(x: int) -> int:
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & M64
+    x = (x ^ x >> 27) * 0x94D049BB133111EB & M64
+    return x ^ x >> 31
+
+
+def digest_of(data: bytes) -> int:
+    words = struct.unpack(f"<{-(-len(data) // 8)}Q", data + bytes(-len(data) % 8))
+    return sum(mix(word ^ (i + 1) * GOLDEN & M64) for i, word in enumerate(words)) & M64
+
+
+SIZES = (0, 1, 7, 8, 15, 16, 17, 31, 100, 1024, 2047, 2049, 4096, 4100, 9001)
+
+
+def test_the_file_holds_exactly_the_kernels_of_the_contract() -> None:
+    entries = dict(re.findall(r"\.visible \.entry (\w+)\((.*?)\)", PTX))
+    assert {name: text.count(".param .u64") for name, text in entries.items()} == KERNELS
+    assert ".version 7.8" in PTX
+    assert ".target sm_70" in PTX
+
+
+@pytest.mark.parametrize("shape", [(1, 32), (2, 32), (3, 20), (70, 8)])
+@pytest.mark.parametrize(("source_offset", "target_offset"), [(0, 0), (5, 5), (3, 8)])
+def test_move_copies_the_common_bytes_and_only_touches_the_rest(shape: tuple[int, int], source_offset: int, target_offset: int) -> None:
+    for reads, writes in [(n, n) for n in SIZES] + [(700, 5000), (5000, 700), (0, 4500), (4500, 0), (33, 35), (21, 18), (3, 9000), (4096, 4097)]:
+        memory = Memory()
+        data = noise(reads)
+        source = memory.put(data, source_offset)
+        target = memory.put(b"\xaa" * writes, target_offset)
+        launch(memory, "move", [source, target, reads, writes], *shape)
+        common = min(reads, writes)
+        assert memory.get(target) == data[:common] + bytes(writes - common), (reads, writes)
+        assert memory.read_bytes == set(range(source, source + reads)), (reads, writes)
+
+
+@pytest.mark.parametrize("offset", [0, 8, 9])
+def test_flush_read_reads_every_byte_and_writes_none(offset: int) -> None:
+    for nbytes in SIZES:
+        memory = Memory()
+        source, sink = memory.put(noise(nbytes), offset), memory.put(b"\x11" * 8)
+        launch(memory, "flush_read", [source, nbytes, sink])
+        assert memory.read_bytes == set(range(source, source + nbytes))
+        assert memory.get(sink) == b"\x11" * 8
+
+
+@pytest.mark.parametrize("offset", [0, 8, 3, 13])
+def test_fill_repeats_the_word(offset: int) -> None:
+    word = 0xF1E2D3C4B5A69788
+    for nbytes in SIZES:
+        memory = Memory()
+        target = memory.put(bytes(nbytes), offset)
+        launch(memory, "fill", [target, nbytes, word])
+        assert memory.get(target) == (struct.pack("<Q", word) * (nbytes // 8 + 1))[:nbytes]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 32), (3, 20)])
+@pytest.mark.parametrize("offset", [0, 8, 1])
+def test_digest_is_the_sum_of_the_mixed_words(shape: tuple[int, int], offset: int) -> None:
+    for nbytes in SIZES[:-1] if shape != (1, 1) else (0, 1, 24, 129, 500):
+        memory = Memory()
+        data = noise(nbytes)
+        source, out = memory.put(data, offset), memory.put(struct.pack("<Q", 5))
+        launch(memory, "digest", [source, nbytes, out], *shape)
+        assert memory.get(out) == struct.pack("<Q", (5 + digest_of(data)) & M64), nbytes
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 0), (8, 0), (3, 4)])
+def test_diff_counts_the_words_that_differ(first: int, second: int) -> None:
+    for nbytes in SIZES:
+        memory = Memory()
+        data = noise(nbytes)
+        other = bytearray(data)
+        places = {at for at in (0, 1, 8, 500, 4095, nbytes - 1) if 0 <= at < nbytes}
+        for at in places:
+            other[at] ^= 0x80
+        a, b, out = memory.put(data, first), memory.put(bytes(other), second), memory.put(bytes(8))
+        launch(memory, "diff", [a, b, nbytes, out])
+        assert memory.get(out) == struct.pack("<Q", len({at // 8 for at in places})), nbytes
+
+
+@pytest.mark.parametrize("shape", [(1, 32), (3, 20), (2, 1)])
+@pytest.mark.parametrize(("rows", "row_bytes", "stride", "offset"), [(7, 16, 48, 0), (5, 100, 112, 4), (9, 3, 7, 1), (40, 2, -6, 0), (3, 600, 608, 8), (1, 900, 0, 0)])
+def test_pack_gathers_rows_and_unpack_scatters_them(shape: tuple[int, int], rows: int, row_bytes: int, stride: int, offset: int) -> None:
+    extent = (rows - 1) * abs(stride) + row_bytes
+    data = noise(extent)
+    starts = [r * stride for r in range(rows)]
+    low = min(starts)
+    packed = b"".join(data[s - low : s - low + row_bytes] for s in starts)
+    memory = Memory()
+    source, target = memory.put(data, offset), memory.put(bytes(rows * row_bytes))
+    offsets = memory.put(struct.pack(f"<{rows}q", *starts))
+    launch(memory, "pack", [source - low, offsets, rows, row_bytes, target], *shape)
+    assert memory.get(target) == packed
+    back = memory.put(b"\xee" * extent, offset)
+    launch(memory, "unpack", [target, offsets, rows, row_bytes, back - low], *shape)
+    expected = bytearray(b"\xee" * extent)
+    for s in starts:
+        expected[s - low : s - low + row_bytes] = data[s - low : s - low + row_bytes]
+    assert memory.get(back) == bytes(expected)
+
+
+def test_spin_stores_when_it_began_and_when_the_time_had_passed() -> None:
+    memory = Memory()
+    out = memory.put(bytes(16))
+    launch(memory, "spin", [1000, out])
+    start, end = struct.unpack("<2Q", memory.get(out))
+    assert 1000 <= end - start < 1064
+
+
+def _assemble(arch: str) -> tuple[bytes, str]:
+    """Return the cubin and the assembler's log."""
+    core = pytest.importorskip("cuda.core", reason="cuda-core, which links PTX without a driver, is not installed")
+    pytest.importorskip("nvidia.cu13", reason="nvidia-nvjitlink is not installed")
+    linker = core.Linker(
+        core.ObjectCode.from_ptx(PTX.encode()), options=core.LinkerOptions(arch=arch, verbose=True, ptxas_options=["-v"])
+    )
+    cubin = linker.link("cubin")
+    return cubin.code, linker.get_info_log()
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
+def test_the_kernels_assemble_without_spills(arch: str) -> None:
+    code, log = _assemble(arch)
+    assert code[:4] == b"\x7fELF"
+    spills = re.findall(r"(\d+) bytes spill stores, (\d+) bytes spill loads", log)
+    assert spills
+    assert set(spills) == {("0", "0")}
+    registers = dict(re.findall(r"Function properties for '(\w+)':\s*info\s*: used (\d+) registers", log))
+    assert registers.keys() == KERNELS.keys()
+    # A block of 1024 threads has 64 registers for each.
+    assert all(int(count) <= 64 for count in registers.values()), registers
+
+
+#: Whole-tile loops have four loads, or stores, of 16 bytes each, before the first use of any.
+WIDE = (
+    ("move", r"(?:LDG\S*\.128 ){4}(?:STG\S*\.128 ){4}"),
+    ("flush_read", r"(?:LDG\S*\.128 ){4}"),
+    ("fill", r"(?:STG\S*\.128 ){4}"),
+    ("digest", r"(?:LDG\S*\.128 ){4}"),
+    ("diff", r"(?:LDG\S*\.128 ){8}"),
+)
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
+def test_whole_tiles_go_by_16_bytes_four_in_flight(arch: str, tmp_path: Path) -> None:
+    code, _ = _assemble(arch)
+    package = pytest.importorskip("nvidia.cu13", reason="nvidia-cuda-nvdisasm is not installed")
+    tool = next((path for folder in package.__path__ for path in Path(folder).glob("bin/nvdisasm*")), None)
+    if tool is None:
+        pytest.skip("nvidia-cuda-nvdisasm is not installed")
+    (tmp_path / "kernels.cubin").write_bytes(code)
+    text = subprocess.run([str(tool), "-c", str(tmp_path / "kernels.cubin")], capture_output=True, text=True, check=True).stdout
+    sections = dict(re.findall(r"\.section\s+\.text\.(\w+),.*?\n(.*?)(?=\.section\s|\Z)", text, re.DOTALL))
+    for kernel, pattern in WIDE:
+        accesses = " ".join(re.findall(r"\b((?:LDG|STG|BRA|LDL|STL)[.\w]*)", sections[kernel])) + " "
+        assert re.search(pattern, accesses), f"{kernel}: {accesses}"
+        assert "STL" not in accesses
+        assert "LDL" not in accesses
