@@ -36,7 +36,7 @@ perf: $(STAMP)
 	@$(BIN)/python -m pytest --gpuperf suites $(ARGS); status=$$?; \
 	if [ reports/latest.html -nt reports/.started ]; then echo "page: $(CURDIR)/reports/latest.html"; \
 	else echo "no page was written at reports/latest.html"; fi; \
-	exit $$status
+	rm -f reports/.started; exit $$status
 
 test: $(STAMP)
 	@$(BIN)/python tools/parts.py

@@ -34,50 +34,66 @@ def plain_store16(array, index, vector):
     array[index : index + 16] = vector
 
 
-def _device_vectors():
-    """Build the load and the store of 16 bytes as one PTX instruction each; `index` must be a multiple of 16."""
+def plain_load1(array, index):
+    """Return byte `index` of a flat uint8 array."""
+    return array[index]
+
+
+def plain_store1(array, index, byte):
+    """Store a byte, as a load returned it, at byte `index` of a flat uint8 array."""
+    array[index] = byte
+
+
+def _device_access(words: int, suffix: str):
+    """Build a load and a store of `words` registers as one PTX instruction each; `index` must be a multiple of the access's size.
+
+    Both are volatile and clobber memory: LLVM sees no memory in an asm text, and would else move a load over a store. It also leaves
+    loops around them as they are, where it would unroll a loop of plain bytes and pay for that with a division before the first load.
+    """
     from llvmlite import ir
     from numba.core import types
     from numba.cuda.extending import intrinsic
 
     word = ir.IntType(32)
-    four = types.UniTuple(types.int32, 4)
+    pointer = ir.IntType(8).as_pointer()
+    value = types.UniTuple(types.int32, words)
+    slots = [f"${number}" for number in range(words + 1)]
+
+    def braced(registers: list[str]) -> str:
+        return "{" + ", ".join(registers) + "}" if words > 1 else registers[0]
 
     def address(context, builder, array_type, array, index):
-        data = context.make_array(array_type)(context, builder, array).data
-        return builder.gep(data, [index])
+        return builder.gep(context.make_array(array_type)(context, builder, array).data, [index])
 
-    # Both are volatile and clobber memory: LLVM sees no memory in an asm text, and would else move a load over a store.
     @intrinsic
     def load(typing_context, array, index):
-        """Return four 32-bit words from byte `index` of a flat uint8 array."""
-
         def lower(context, builder, signature, args):
-            kind = ir.FunctionType(ir.LiteralStructType([word] * 4), [ir.IntType(8).as_pointer()])
-            text = ir.InlineAsm(kind, "ld.global.v4.b32 {$0, $1, $2, $3}, [$4];", "=r,=r,=r,=r,l,~{memory}", side_effect=True)
-            loaded = builder.call(text, [address(context, builder, signature.args[0], *args)])
-            return context.make_tuple(builder, four, [builder.extract_value(loaded, i) for i in range(4)])
+            kind = ir.FunctionType(ir.LiteralStructType([word] * words) if words > 1 else word, [pointer])
+            text = f"ld.global.{suffix} {braced(slots[:words])}, [{slots[words]}];"
+            asm = ir.InlineAsm(kind, text, "=r," * words + "l,~{memory}", side_effect=True)
+            loaded = builder.call(asm, [address(context, builder, signature.args[0], *args)])
+            parts = [builder.extract_value(loaded, number) for number in range(words)] if words > 1 else [loaded]
+            return context.make_tuple(builder, value, parts)
 
-        return four(array, types.int64), lower
+        return value(array, types.int64), lower
 
     @intrinsic
-    def store(typing_context, array, index, vector):
-        """Store four 32-bit words at byte `index` of a flat uint8 array."""
-
+    def store(typing_context, array, index, stored):
         def lower(context, builder, signature, args):
-            target, position, value = args
-            kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer()] + [word] * 4)
-            text = ir.InlineAsm(kind, "st.global.v4.b32 [$0], {$1, $2, $3, $4};", "l,r,r,r,r,~{memory}", side_effect=True)
-            words = [builder.extract_value(value, i) for i in range(4)]
-            builder.call(text, [address(context, builder, signature.args[0], target, position), *words])
+            kind = ir.FunctionType(ir.VoidType(), [pointer] + [word] * words)
+            text = f"st.global.{suffix} [$0], {braced(slots[1:])};"
+            asm = ir.InlineAsm(kind, text, "l," + "r," * words + "~{memory}", side_effect=True)
+            parts = [builder.extract_value(args[2], number) for number in range(words)]
+            builder.call(asm, [address(context, builder, signature.args[0], *args[:2]), *parts])
             return context.get_dummy_value()
 
-        return types.void(array, types.int64, four), lower
+        return types.void(array, types.int64, value), lower
 
     return load, store
 
 
-load16, store16 = (plain_load16, plain_store16) if SIMULATED else _device_vectors()
+load16, store16 = (plain_load16, plain_store16) if SIMULATED else _device_access(4, "v4.b32")
+load1, store1 = (plain_load1, plain_store1) if SIMULATED else _device_access(1, "u8")
 
 
 def inline(function: Callable[..., Any]) -> Callable[..., Any]:

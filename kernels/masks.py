@@ -42,6 +42,10 @@ def accept(draft, cu, sampled, columns, row_step, accepted, mask):
     lanes = cuda.blockDim.x
     mine = cuda.threadIdx.y
     requests = cu.shape[0]
+    # Loaded here, beside the first cu, and needed only at the end: no load waits behind a barrier.
+    total = 0
+    if requests > 0:
+        total = cu[requests - 1]
     base = cuda.blockIdx.x * cuda.blockDim.y
     while base < requests:
         request = base + mine
@@ -55,26 +59,29 @@ def accept(draft, cu, sampled, columns, row_step, accepted, mask):
             first[mine] = NONE
         cuda.syncthreads()
         mismatch = NONE
-        for p in range(lane, drafts, lanes):
+        # Not range(lane, drafts, lanes): numba counts its rounds by a 64-bit division.
+        p = lane
+        while p < drafts:
             if p >= columns or sampled[request * row_step + p] != draft[start + p]:
                 mismatch = min(mismatch, p)
+            p += lanes
         if mismatch != NONE:
             cuda.atomic.min(first, mine, int32(mismatch))
         cuda.syncthreads()
         agreed = min(first[mine], drafts)
         if lane == 0 and request < requests:
             accepted[request] = agreed
-        for p in range(lane, drafts, lanes):
+        p = lane
+        while p < drafts:
             mask[start + p] = p < agreed
+            p += lanes
         # The next round may not reset `first` while a thread still reads it.
         cuda.syncthreads()
         base += cuda.gridDim.x * cuda.blockDim.y
-    total = 0
-    if requests > 0:
-        total = cu[requests - 1]
-    thread = (cuda.blockIdx.x * cuda.blockDim.y + mine) * lanes + lane
-    for t in range(total + thread, mask.shape[0], cuda.gridDim.x * cuda.blockDim.y * lanes):
+    t = total + (cuda.blockIdx.x * cuda.blockDim.y + mine) * lanes + lane
+    while t < mask.shape[0]:
         mask[t] = 0
+        t += cuda.gridDim.x * cuda.blockDim.y * lanes
 
 
 def plan(draft: Any, cu: Any, sampled: Any, accepted: Any, mask: Any, *, stream: int = 0, blocks: int | None = None,
@@ -115,7 +122,9 @@ def _checked(*arrays: Any) -> dict[str, device.Memory]:
         if len(found.shape) != dims:
             raise ValueError(f"{name}: shape {found.shape} has {len(found.shape)} dimensions, needs {dims}")
         if found.span and not found.packed(1):
-            raise ValueError(f"{name}: elements {found.strides[-1]} bytes apart, needs {found.itemsize} (only rows of sampled may have gaps)")
+            raise ValueError(
+                f"{name}: elements {found.strides[-1]} bytes apart, needs {found.itemsize} (only rows of sampled may have gaps)"
+            )
         if written and found.readonly:
             raise ValueError(f"{name}: the array is read-only")
         rows[name] = found

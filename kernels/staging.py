@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from numba import cuda
 
 from kernels import device
-from kernels.device import VECTOR, load16, store16
+from kernels.device import VECTOR, load1, load16, store1, store16
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,9 +56,11 @@ def copy_rows(key, k, key_cache, kc, value, v, value_cache, vc, lane, lanes, vec
         v0 = load16(value, v + near)
         store16(key_cache, kc + near, k0)
         store16(value_cache, vc + near, v0)
-    for byte in range(VECTOR * vectors + lane, row_bytes, lanes):
-        key_cache[kc + byte] = key[k + byte]
-        value_cache[vc + byte] = value[v + byte]
+    byte = VECTOR * vectors + lane
+    while byte < row_bytes:
+        store1(key_cache, kc + byte, load1(key, k + byte))
+        store1(value_cache, vc + byte, load1(value, v + byte))
+        byte += lanes
 
 
 @cuda.jit
@@ -217,7 +219,9 @@ def _checked(arrays: tuple[Any, ...]) -> dict[str, device.Memory]:
             raise ValueError(f"{name}: address or strides {memory.strides} are no multiples of its {memory.itemsize}-byte elements")
         inner = 2 if dims > 1 else 1
         if memory.span and not memory.packed(inner):
-            raise ValueError(f"{name}: strides {memory.strides} leave gaps inside {'a row [H, D]' if inner == 2 else 'it'}; only rows may have gaps")
+            raise ValueError(
+                f"{name}: strides {memory.strides} leave gaps inside {'a row [H, D]' if inner == 2 else 'it'}; only rows may have gaps"
+            )
         if written and memory.readonly:
             raise ValueError(f"{name}: the array is read-only")
         found[name] = memory

@@ -8,7 +8,6 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from pytest_gpuperf.budgets.collect import Budget, Marks
 from pytest_gpuperf.budgets.judge import Judgement, unjudged
 from pytest_gpuperf.errors import BadBudget, BudgetExceeded
 from pytest_gpuperf.metrics import TAIL_SAMPLES, nearest
@@ -16,11 +15,15 @@ from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNM
 from pytest_gpuperf.values import reason_record
 
 if TYPE_CHECKING:
+    from pytest_gpuperf.budgets.collect import Budget, Marks
     from pytest_gpuperf.errors import Inconclusive, Unmeasured
     from pytest_gpuperf.measurement import Measurement
 
 #: pytest shows the test's own lines, not the plugin's.
 __tracebackhide__ = True
+
+
+_EXPECTED = "caught by the test, which expects it: "
 
 
 @dataclasses.dataclass
@@ -54,7 +57,7 @@ class Case:
         self.required: list[Judgement] = []
         self.judgements: list[Judgement] = []
         self.undecideds: list[Undecided] = []
-        self.finished = False
+        self.raised: BudgetExceeded | None = None
 
     def name_for(self, name: str | None) -> str:
         """Return the name of the next measurement; an error for one that is used twice."""
@@ -94,6 +97,15 @@ class Case:
         for name, budgets in self.overrides.items():
             self.judgements += [self._judged(budget, name) for budget in budgets]
 
+    def settle(self) -> None:
+        """After a body that passed: what failed in it and was caught, by pytest.raises, is what the test expects."""
+        for check in self.checks:
+            if check.verdict == FAIL:
+                check.verdict, check.detail = PASS, f"{_EXPECTED}{check.detail}"
+        self.required = [
+            dataclasses.replace(one, verdict=PASS, message=f"{_EXPECTED}{one.message}") if one.verdict == FAIL else one for one in self.required
+        ]
+
     def unreached(self, reason: Reason) -> None:
         """Account for every budget of a case whose body never ran."""
         self.judgements += [unjudged(budget, budget.of or "main", reason) for budget in self.marks.budgets]
@@ -128,12 +140,11 @@ class Case:
         """The message of every budget that was exceeded or cannot be judged."""
         return [one.message for one in self.judgements if one.verdict == FAIL]
 
-    def exceeded(self) -> BudgetExceeded | BadBudget | None:
-        """Return one error that lists every failed budget of the markers; None where there is none."""
+    def exceeded(self) -> BudgetExceeded | None:
+        """Return one error that lists every failed budget, to be raised after the body; None where there is none."""
         messages = self.failures
-        if not messages:
-            return None
-        return BudgetExceeded("\n".join(messages))
+        self.raised = BudgetExceeded("\n".join(messages)) if messages else None
+        return self.raised
 
     def verdict(self, *, body_failed: bool) -> Verdict:
         """Return the case's verdict: the worst of its parts; NOT-APPLICABLE only where nothing else was asked."""
@@ -147,10 +158,11 @@ class Case:
 
     def reasons(self) -> list[dict[str, Any]]:
         """Return every reason for what is not PASS or FAIL, as records, each once."""
-        found = []
-        for one in (*self.judgements, *self.required):
-            if one.reason is not None:
-                found.append(reason_record(one.reason, f"{one.measurement} {one.budget.limit.quantity} {one.budget.limit}"))
+        found = [
+            reason_record(one.reason, f"{one.measurement} {one.budget.limit.quantity} {one.budget.limit}")
+            for one in (*self.judgements, *self.required)
+            if one.reason is not None
+        ]
         found += [reason_record(one.reason, one.line) for one in self.undecideds]
         return [record for place, record in enumerate(found) if record not in found[:place]]
 

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 __tracebackhide__ = True
 
 
+#: A body that beats its roof by more than this factor, and by more than the clock's own uncertainty, does not move the bytes of its Work.
+_POSSIBLE = 1.05
+_SMALL = 0.2e-6
+
+
 @dataclasses.dataclass
 class Measurement:
     """One measured body: `m.time`, `m.time.p99`, `m.bandwidth`, `m["host_time"]` are Values; `m.result` is what the last call returned.
@@ -59,7 +64,7 @@ class Measurement:
         if name not in self.values:
             message = f"measurement {self.name!r} has no quantity {name!r}{nearest(name, metric_names())}"
             raise KeyError(message)
-        value = self.values[name]
+        value = self._possible(self.values[name]) if name == "bandwidth" else self.values[name]
         if not statistic:
             return value
         if statistic not in value.statistics:
@@ -100,6 +105,20 @@ class Measurement:
         ratio = self.values["time"] / self.roof
         return dataclasses.replace(ratio, unit="x roof", source=self.values["time"].source, name=f"{self.name} x roof", listener=self.listener)
 
+    def _possible(self, value: Value) -> Value:
+        """Return a value that rests on Work, INCONCLUSIVE where the body is faster than these bytes can be moved."""
+        time = self.values["time"]
+        if value.reason is not None or value.number is None or self.work is None or self.roof_of is None or time.number is None:
+            return value
+        roof = self.roof
+        if roof.number is None:
+            return value
+        _, slowest = (time / roof).bounds
+        if slowest * _POSSIBLE >= 1 or roof.number - time.number <= _SMALL:
+            return value
+        detail = f"{self.work.bytes:,} bytes in {time} would be {roof.number / time.number:.2f} times what the device moves in this cache state"
+        return dataclasses.replace(value, reason=Reason("impossible", detail))
+
     def held(self, quantity: str, statistic: str, unit: str) -> Value:
         """Return what a limit is held against: the statistic itself, or its ratio to the roof."""
         value = self[quantity if statistic == "p50" else f"{quantity}.{statistic}"]
@@ -108,7 +127,7 @@ class Measurement:
         roof = self.roof
         time = value if quantity == "time" else self.values["time"]
         ratio = roof / time * 100.0 if unit == "%" else time / roof
-        return dataclasses.replace(ratio, unit=unit, source=time.source, name=quantity, listener=None)
+        return self._possible(dataclasses.replace(ratio, unit=unit, source=time.source, name=quantity, listener=None))
 
     def judged(self, budget: Budget) -> Judgement:
         """Judge one budget on this measurement; BadBudget where it needs Work and there is none."""
@@ -116,13 +135,17 @@ class Measurement:
         if limit.relative and self.work is None:
             message = f"{limit.quantity} {limit}: '{limit.unit}' needs work=Work(reads=..., writes=...) in measure({self.name!r})"
             raise BadBudget(message)
-        where = f"measurement {self.name!r}"
         if budget.applies and self.device is not None:
             value = self.held(limit.quantity, limit.statistic, limit.unit)
         else:
             value = self[limit.quantity]
-        _ = where
-        return judge(budget, self.name, value, self.context, self._drift_of(limit.quantity, limit.unit))
+        return judge(budget, self.name, value, self._context_of(value), self._drift_of(limit.quantity, limit.unit))
+
+    def _context_of(self, value: Value) -> str:
+        """Say how a value was taken: what is known of the device clock's samples is not true of the host's."""
+        if value.source != "host":
+            return self.context
+        return f"{value.samples} {'sample' if value.samples == 1 else 'samples'}, host clock"
 
     def _drift_of(self, quantity: str, unit: str) -> Drift | None:
         """Return the drift of the time in the unit of a limit."""

@@ -62,8 +62,9 @@ def nearest(name: str, names: list[str] | tuple[str, ...]) -> str:
     >>> nearest("tiem", ["time", "bandwidth"])
     "; nearest 'time'"
     """
-    near = difflib.get_close_matches(name, names, 1, 0.5)
-    return f"; nearest {near[0]!r}" if near else f"; valid: {', '.join(names)}"
+    spellings = {one.casefold(): one for one in reversed(names)}
+    near = difflib.get_close_matches(name.casefold(), spellings, 1, 0.5)
+    return f"; nearest {spellings[near[0]]!r}" if near else f"; valid: {', '.join(names)}"
 
 
 def metric(name: str) -> Metric | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_gpuperf.metrics import nearest
 
@@ -66,6 +66,9 @@ class Config:
     runs: Path = Path("reports/runs")
 
 
+_INI_TYPES: dict[str, Literal["string", "bool"]] = {"flag": "bool"}
+
+
 class OptionError(ValueError):
     """An option's value that cannot be used; one line."""
 
@@ -82,29 +85,26 @@ def add_options(parser: pytest.Parser) -> None:
         else:
             settings["metavar"] = "|".join(option.choices) or option.metavar
         group.addoption(option.flag, **settings)
-        parser.addini(option.ini, option.help, type="bool" if option.kind == "flag" else "string", default=None)
+        parser.addini(option.ini, option.help, type=_INI_TYPES.get(option.kind, "string"), default=None)
 
 
 def read_options(config: pytest.Config) -> Config:
-    """Return the options of a session: command line, else ini, else default; OptionError for a value that cannot be."""
+    """Return the options of a session: command line, else ini, else default; OptionError for a value that cannot be.
+
+    Paths of the command line start where it was typed, those of the ini file and the defaults at the root of the tests.
+    """
     found: dict[str, Any] = {}
     for option in OPTIONS:
-        given = config.getoption(f"gpuperf_{option.field}", None)
-        where = option.flag
-        if given is None:
-            given, where = config.getini(option.ini), f"ini {option.ini}"
+        given, where, base = config.getoption(f"gpuperf_{option.field}", None), option.flag, config.invocation_params.dir
+        if given is None or given == "":
+            given, where, base = config.getini(option.ini), f"ini {option.ini}", config.rootpath
         if given is None or given == "":
             given = option.default
-        found[option.field] = _convert(option, given, where)
-    root = config.rootpath
-    for field in ("report", "json", "reference"):
-        text = found[field]
-        found[field] = root / text if text else None
-    found["runs"] = root / "reports" / "runs"
-    return Config(**found)
+        found[option.field] = _convert(option, given, where, base)
+    return Config(**found, runs=config.rootpath / "reports" / "runs")
 
 
-def _convert(option: Option, given: Any, where: str) -> Any:
+def _convert(option: Option, given: Any, where: str, base: Path) -> Any:
     if option.choices and given and given not in option.choices:
         message = f"{where}: {given!r} is none of its values{nearest(str(given), option.choices)}"
         raise OptionError(message)
@@ -119,4 +119,6 @@ def _convert(option: Option, given: Any, where: str) -> Any:
         return seconds
     if option.kind == "flag":
         return bool(given)
+    if option.kind == "path":
+        return base / given if given else None
     return given

@@ -9,7 +9,7 @@ import pytest
 from pytest_gpuperf.options import OptionError, add_options, read_options
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator
 
     from pytest_gpuperf.fixture import GpuPerf
     from pytest_gpuperf.state import State
@@ -160,7 +160,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     state = _active(session.config)
     if state is None:
         return
-    state.finish(session, exitstatus)
+    state.finish(exitstatus)
     if state.trouble and session.exitstatus in {0, 1}:
         session.exitstatus = EXIT_INFRASTRUCTURE
 
@@ -196,8 +196,8 @@ def pytest_configure_node(node: Any) -> None:
 
 
 @pytest.fixture
-def gpuperf(request: pytest.FixtureRequest) -> Iterator[GpuPerf]:
+def gpuperf(request: pytest.FixtureRequest) -> GpuPerf:
     """Measure GPU bodies and check their results; see pytest_gpuperf.GpuPerf for its verbs."""
     from pytest_gpuperf.state import fixture_object
 
-    yield fixture_object(_state(request.config), request.node)
+    return fixture_object(_state(request.config), request.node)

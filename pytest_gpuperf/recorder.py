@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.errors import RunFileError
@@ -19,12 +18,12 @@ if TYPE_CHECKING:
 
 def now() -> str:
     """Return the time as the records have it: ISO 8601, UTC, to the millisecond."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def new_run_id() -> str:
     """Return a run id: start time and process id."""
-    return f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
+    return f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
 
 
 class Recorder:
@@ -117,6 +116,4 @@ def _refuse_unwritable(path: Path) -> None:
 def _portable(argv: list[str], rootpath: Path) -> list[str]:
     """Return a command line without the folders of this machine."""
     root = str(rootpath)
-    program = os.path.basename(sys.argv[0]) if argv is sys.argv else ""
-    shown = [word.replace(root + os.sep, "").replace(root, ".") for word in argv]
-    return [program, *shown[1:]] if program else shown
+    return [word.replace(root + os.sep, "").replace(root, ".") for word in argv]

@@ -7,13 +7,13 @@ import dataclasses
 import json
 import os
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from pytest_gpuperf.device.backend import Backend
     from pytest_gpuperf.device.lock import Waited
@@ -182,4 +182,4 @@ class Runtime:
             handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 json.dump(record, file)
-            os.replace(temporary, path)
+            Path(temporary).replace(path)

@@ -14,8 +14,8 @@ from pytest_gpuperf.case import Case, Undecided, undecided_verdict
 from pytest_gpuperf.errors import BadBudget, Inconclusive, Unmeasured
 from pytest_gpuperf.fixture import GpuPerf
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, UNMEASURED, Reason, Verdict
-from pytest_gpuperf.records.keys import bare_nodeid
 from pytest_gpuperf.recorder import Recorder, now, simulator_on
+from pytest_gpuperf.records.keys import bare_nodeid
 from pytest_gpuperf.runtime import Runtime
 from pytest_gpuperf.values import reason_record
 
@@ -72,7 +72,7 @@ class State:
                 why,
                 folder=self.recorder.folder if self.recorder is not None else None,
                 on_device=self._device_seen,
-                on_wait=self.say,
+                on_wait=lambda holder: self.say(f"waiting for the device, held by {holder}"),
             )
         return self._runtime
 
@@ -169,8 +169,8 @@ class State:
             if exceeded is not None:
                 body.add_note(f"and its budgets: {exceeded}")
             raise body
+        case.settle()
         if exceeded is not None:
-            exceeded.gpuperf_short = True  # type: ignore[attr-defined]
             raise exceeded
         verdict = case.verdict(body_failed=False)
         if self._strict(verdict):
@@ -192,7 +192,7 @@ class State:
         running = item.stash.get(CASE, None)
         if running is None:
             return
-        if call.excinfo is not None and getattr(call.excinfo.value, "gpuperf_short", False):
+        if call.excinfo is not None and call.excinfo.value is running.case.raised:
             report.longrepr = call.excinfo.getrepr(style="value")
         if self.options.enabled:
             self._decorate(running, call, report)
@@ -262,7 +262,7 @@ class State:
             "error": running.error,
         }
 
-    def finish(self, session: pytest.Session, exit_status: int) -> None:
+    def finish(self, exit_status: int) -> None:
         """End this process's part; in the main process write the run file and the page."""
         if self._runtime is not None:
             self._runtime.close()
@@ -307,7 +307,7 @@ def _budgets_of(item: pytest.Item) -> dict[str, Any]:
     marks = item.stash.get(MARKS, Marks())
     budgets = [
         {
-            "measurement": one.of,
+            "measurement": one.of or "main",
             "quantity": one.limit.quantity,
             "statistic": one.limit.statistic,
             "text": one.limit.text,

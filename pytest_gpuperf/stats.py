@@ -1,15 +1,16 @@
-"""Pure statistics: grouped percentiles, an interval over rounds, order-statistic intervals, drift."""
+"""Pure statistics: grouped percentiles, an interval over rounds, order-statistic intervals, drift, intervals through arithmetic."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-#: Two-sided 95 % quantiles of Student's t by degrees of freedom; beyond the table Cornish-Fisher's expansion is exact to 1e-4.
+#: Two-sided 95 % quantiles of Student's t by degrees of freedom; beyond the table Cornish-Fisher's expansion is good to 1e-4.
 _T95 = (
     math.nan, 12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622,
     2.2281, 2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930,
@@ -44,7 +45,8 @@ def student_t95(freedom: int) -> float:
     z = _Z95
     first = (z**3 + z) / (4 * freedom)
     second = (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
-    return z + first + second
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * freedom**3)
+    return z + first + second + third
 
 
 def grouped_percentile(samples: Sequence[float], fraction: float, tick: float) -> float:
@@ -165,7 +167,8 @@ def _trend(centres: Sequence[float]) -> float | None:
     slope = math.fsum((index - middle) * (one - mean) for index, one in enumerate(centres)) / square
     rest = math.fsum((one - mean - slope * (index - middle)) ** 2 for index, one in enumerate(centres))
     error = math.sqrt(rest / (count - 2) / square)
-    return slope * (count - 1) if abs(slope) > student_t95(count - 2) * error else None
+    # A quarter above the plain quantile: a step is looked for as well, and noise must not be found more often than the 5 % of one look.
+    return slope * (count - 1) if abs(slope) > 1.25 * student_t95(count - 2) * error else None
 
 
 def _step(centres: Sequence[float]) -> float | None:
@@ -180,3 +183,86 @@ def _step(centres: Sequence[float]) -> float | None:
         best = max(best, (score, gap), key=lambda pair: pair[0])
     # Twice the plain quantile: the cut was chosen among several, and few rounds have heavy tails.
     return best[1] if best[0] > 2 * student_t95(count - 2) else None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Spread:
+    """A number with the bounds of its random part and, by calibration, the signed shift that one half-width of each causes."""
+
+    number: float
+    low: float
+    high: float
+    systematic: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def shift(self) -> float:
+        """Half-width of the systematic part."""
+        return math.fsum(map(abs, self.systematic.values()))
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The whole interval: random part and systematic part."""
+        return self.low - self.shift, self.high + self.shift
+
+    @property
+    def reach(self) -> float:
+        """The larger distance from the number to a bound of the random part."""
+        return max(self.number - self.low, self.high - self.number)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation: its slopes carry the systematic parts; `rest` bounds what straight lines miss of (left, right, result)."""
+
+    symbol: str
+    apply: Callable[[float, float], float]
+    slopes: Callable[[float, float], tuple[float, float]]
+    rest: Callable[[Spread, Spread, Spread], float]
+
+
+def propagate(operation: Operation, left: Spread, right: Spread) -> Spread | None:
+    """Carry two spreads through an operation; None for a quotient whose divisor cannot be told from zero.
+
+    Whatever the true numbers inside both intervals are, the true result is inside the result's interval; a calibration that both share moves
+    both at once, so that it cancels in a difference and in a ratio as far as they are alike.
+
+    >>> shared = {"clock": 1.0}
+    >>> propagate(SUBTRACT, Spread(5.0, 5.0, 5.0, shared), Spread(3.0, 3.0, 3.0, shared)).bounds
+    (2.0, 2.0)
+    >>> propagate(SUBTRACT, Spread(5.0, 5.0, 5.0, shared), Spread(3.0, 3.0, 3.0, {"other": 1.0})).bounds
+    (0.0, 4.0)
+    """
+    if operation is DIVIDE and right.bounds[0] <= 0 <= right.bounds[1]:
+        return None
+    corners = [operation.apply(a, b) for a in (left.low, left.high) for b in (right.low, right.high)]
+    # An infinite bound times zero is a corner that says nothing: then nothing is known.
+    known = not any(map(math.isnan, corners))
+    low, high = (min(corners), max(corners)) if known else (-math.inf, math.inf)
+    by_left, by_right = operation.slopes(left.number, right.number)
+    systematic = {
+        key: by_left * left.systematic.get(key, 0.0) + by_right * right.systematic.get(key, 0.0)
+        for key in {**left.systematic, **right.systematic}
+    }
+    straight = Spread(operation.apply(left.number, right.number), low, high, systematic)
+    rest = operation.rest(left, right, straight)
+    return Spread(straight.number, low - rest, high + rest, systematic)
+
+
+def _product_rest(left: Spread, right: Spread, _result: Spread) -> float:
+    # (x + a)(y + b) less its straight line at (x0, y0) is xy + (x - x0) b + (y - y0) a + a b.
+    parts = ((left.reach, right.shift), (right.reach, left.shift), (left.shift, right.shift))
+    return math.fsum(one * other for one, other in parts if one and other)
+
+
+def _ratio_rest(_left: Spread, right: Spread, result: Spread) -> float:
+    # With q = x/y: (x + a)/(y + b) = q + (a - q b)/(y + b); less the straight line (a - q0 b)/y0 two small products remain.
+    if not (result.shift or right.shift):
+        return 0.0
+    stretch = max(abs(right.number / bound - 1) for bound in right.bounds)
+    return result.shift * stretch + (result.reach * right.shift / min(map(abs, right.bounds)) if right.shift else 0.0)
+
+
+ADD = Operation("+", operator.add, lambda _a, _b: (1.0, 1.0), lambda *_: 0.0)
+SUBTRACT = Operation("-", operator.sub, lambda _a, _b: (1.0, -1.0), lambda *_: 0.0)
+MULTIPLY = Operation("*", operator.mul, lambda a, b: (b, a), _product_rest)
+DIVIDE = Operation("/", operator.truediv, lambda a, b: (1 / b, -a / b / b), _ratio_rest)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import operator
-from typing import TYPE_CHECKING, Any, Protocol, Union
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, Union
 
 from pytest_gpuperf.errors import Inconclusive, Unmeasured
 from pytest_gpuperf.format import format_quantity
 from pytest_gpuperf.reasons import VERDICTS, Reason
+from pytest_gpuperf.stats import ADD, DIVIDE, MULTIPLY, SUBTRACT, Spread, propagate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from pytest_gpuperf.stats import Operation
 
 #: pytest shows the test's own lines, not the plugin's.
 __tracebackhide__ = True
@@ -29,11 +31,7 @@ class Listener(Protocol):
 def _worst(reasons: list[Reason]) -> Reason | None:
     ranked = sorted(reasons, key=lambda reason: VERDICTS.index(reason.verdict))
     unmeasured = [reason for reason in ranked if reason.verdict == "UNMEASURED"]
-    return (unmeasured or ranked or [None])[0]
-
-
-def _interval(lows: list[float]) -> tuple[float, float]:
-    return min(lows), max(lows)
+    return next(iter(unmeasured or ranked), None)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -69,6 +67,9 @@ class Value:
     listener: Listener | None = None
     statistics: Mapping[str, Value] = dataclasses.field(default_factory=dict)
     samples: int = 0
+
+    #: NumPy's scalars leave an expression with a Value to the Value.
+    __array_ufunc__: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         """Fill an interval of no width where none is given, and refuse a hole without a reason."""
@@ -116,10 +117,13 @@ class Value:
             message = f"{self.name or 'this value'} has no statistic {name!r}; it has: {known}"
             raise AttributeError(message) from None
 
-    def _undecided(self, reason: Reason, subject: str) -> Inconclusive | Unmeasured:
+    def _undecided(self, reason: Reason, subject: str, that: Value | None = None) -> Inconclusive | Unmeasured:
         error = (Inconclusive if reason.verdict == "INCONCLUSIVE" else Unmeasured)(reason, subject)
-        if self.listener is not None:
-            self.listener.undecided(error)
+        told: list[Listener] = []
+        for listener in (self.listener, None if that is None else that.listener):
+            if listener is not None and not any(listener is one for one in told):
+                listener.undecided(error)
+                told.append(listener)
         return error
 
     def __float__(self) -> float:
@@ -127,8 +131,15 @@ class Value:
         return float(self.point)
 
     def __bool__(self) -> bool:
-        """Say whether the number is not zero; raises where there is no number to say it of."""
-        return bool(self.point)
+        """Say whether the number is not zero; raises where there is none to say it of, and where its interval holds zero."""
+        number = self.point
+        if self.reason is not None:
+            raise self._undecided(self.reason, self.name)
+        low, high = self.bounds
+        if low <= 0 <= high and low != high:
+            shown = f"{format_quantity(low, self.unit)} .. {format_quantity(high, self.unit)} straddles 0"
+            raise self._undecided(Reason("straddles", shown), f"bool({self.name or 'value'})")
+        return bool(number)
 
     def __repr__(self) -> str:
         """Never raise: number with its interval and source, or the reason."""
@@ -154,96 +165,118 @@ class Value:
     def _coerce(self, other: object) -> Value | None:
         if isinstance(other, Value):
             return other
-        if isinstance(other, bool) or not hasattr(other, "__float__"):
+        if type(other).__name__ in {"bool", "bool_"} or not hasattr(other, "__float__"):
             return None
-        return Value(float(other), self.unit, self.source, exact=True, name=format_quantity(float(other), self.unit))
+        number = float(other)
+        return Value(number, self.unit, self.source, exact=True, name=format_quantity(number, self.unit))
 
-    def _combine(
-        self,
-        other: object,
-        apply: Callable[[float, float], float],
-        slopes: Callable[[float, float], tuple[float, float]],
-        unit: Callable[[str, str], str],
-        symbol: str,
-        *,
-        swap: bool = False,
-    ) -> Value:
+    def _combine(self, other: object, operation: Operation, *, swap: bool = False) -> Value:
         that = self._coerce(other)
         if that is None:
-            return NotImplemented
+            return _NO_VALUE
+        scales = operation.symbol in "*/"
+        if that is not other and scales:
+            that = dataclasses.replace(that, unit="1", name=f"{that.number:g}")
         left, right = (that, self) if swap else (self, that)
-        bare = not isinstance(other, Value)
-        new_unit = (left.unit if not swap else right.unit) if bare and symbol in "+-" else unit("1" if bare and swap else left.unit, "1" if bare and not swap else right.unit)
-        name = " ".join((_plain(left, symbol) if bare and swap else left.name, symbol, _plain(right, symbol) if bare and not swap else right.name))
-        source = left.source if left.source == right.source else f"{left.source}/{right.source}"
+        unit = _UNITS[operation.symbol](left.unit, right.unit)
+        name = f"{_operand(left, scales)} {operation.symbol} {_operand(right, operation.symbol != '+')}"
+        source = "/".join(dict.fromkeys([*left.source.split("/"), *right.source.split("/")]))
         reason = _worst([value.reason for value in (left, right) if value.reason is not None])
-        listener = left.listener or right.listener
-        if left.number is None or right.number is None:
-            return Value.missing(name, new_unit, source, reason or Reason("no-measurement"), listener)
-        corners = [(a, b) for a in (left.low, left.high) for b in (right.low, right.high)]
-        if symbol == "/" and right.low is not None and right.high is not None and right.low <= 0 <= right.high:
-            return Value.missing(name, new_unit, source, reason or Reason("zero-ratio"), listener)
-        low, high = _interval([apply(a, b) for a, b in corners])  # type: ignore[arg-type]
-        by_left, by_right = slopes(left.number, right.number)
-        shared = {
-            key: by_left * left.systematic.get(key, 0.0) + by_right * right.systematic.get(key, 0.0)
-            for key in {*left.systematic, *right.systematic}
-        }
-        return Value(apply(left.number, right.number), new_unit, source, low, high, shared, reason, name, listener=listener)
+        listener = left.listener if left.listener is not None else right.listener
+        one, two = left._spread(), right._spread()
+        if one is None or two is None:
+            return Value.missing(name, unit, source, reason or Reason("no-measurement"), listener)
+        result = propagate(operation, one, two)
+        if result is None:
+            return Value.missing(name, unit, source, reason or Reason("zero-ratio"), listener)
+        exact = left.exact and right.exact and operation is not DIVIDE
+        return Value(result.number, unit, source, result.low, result.high, result.systematic, reason, name, exact, listener)
+
+    def _spread(self) -> Spread | None:
+        if self.number is None or self.low is None or self.high is None:
+            return None
+        return Spread(self.number, self.low, self.high, self.systematic)
 
     def __add__(self, other: Number) -> Value:
         """Add; what the two share of the calibration adds up."""
-        return self._combine(other, operator.add, lambda _a, _b: (1.0, 1.0), _same, "+")
+        return self._combine(other, ADD)
 
     def __radd__(self, other: Number) -> Value:
         """Add to a plain number."""
-        return self._combine(other, operator.add, lambda _a, _b: (1.0, 1.0), _same, "+", swap=True)
+        return self._combine(other, ADD, swap=True)
 
     def __sub__(self, other: Number) -> Value:
         """Subtract; what the two share of the calibration cancels."""
-        return self._combine(other, operator.sub, lambda _a, _b: (1.0, -1.0), _same, "-")
+        return self._combine(other, SUBTRACT)
 
     def __rsub__(self, other: Number) -> Value:
         """Subtract from a plain number."""
-        return self._combine(other, operator.sub, lambda _a, _b: (1.0, -1.0), _same, "-", swap=True)
+        return self._combine(other, SUBTRACT, swap=True)
 
     def __mul__(self, other: Number) -> Value:
         """Multiply."""
-        return self._combine(other, operator.mul, lambda a, b: (b, a), _product, "*")
+        return self._combine(other, MULTIPLY)
 
     def __rmul__(self, other: Number) -> Value:
         """Multiply by a plain number."""
-        return self._combine(other, operator.mul, lambda a, b: (b, a), _product, "*", swap=True)
+        return self._combine(other, MULTIPLY, swap=True)
 
     def __truediv__(self, other: Number) -> Value:
         """Divide; what the two share of the calibration cancels as far as they are alike."""
-        return self._combine(other, operator.truediv, lambda a, b: (1 / b, -a / (b * b)), _ratio, "/")
+        return self._combine(other, DIVIDE)
 
     def __rtruediv__(self, other: Number) -> Value:
         """Divide a plain number."""
-        return self._combine(other, operator.truediv, lambda a, b: (1 / b, -a / (b * b)), _ratio, "/", swap=True)
+        return self._combine(other, DIVIDE, swap=True)
 
     def __neg__(self) -> Value:
         """Negate."""
-        return 0.0 - self
+        if self.number is None or self.low is None or self.high is None:
+            return dataclasses.replace(self, statistics={})
+        shared = {key: -part for key, part in self.systematic.items()}
+        return dataclasses.replace(
+            self, number=-self.number, low=-self.high, high=-self.low, systematic=shared, statistics={}, name=f"-{_operand(self, wrap=True)}"
+        )
 
-    def _compare(self, other: object, symbol: str) -> bool:
+    def __abs__(self) -> Value:
+        """Return the distance from zero; where the interval holds zero, it begins there."""
+        if self.number is None:
+            return dataclasses.replace(self, statistics={})
+        low, high = self.bounds
+        if low > 0 or high < 0:
+            return dataclasses.replace(self if low > 0 else -self, statistics={}, name=f"abs({self.name})")
+        return dataclasses.replace(
+            self, number=abs(self.number), low=0.0, high=max(-low, high), systematic={}, statistics={}, name=f"abs({self.name})"
+        )
+
+    def _prepared(self, other: object, symbol: str) -> tuple[Value, str] | None:
+        """Return the other side and the name of the comparison, None for what is no number; raises where nothing can be compared."""
         that = self._coerce(other)
         if that is None:
-            return NotImplemented
-        subject = f"{self.name or 'value'} {symbol} {that.name or that}"
-        holes = [value.reason for value in (self, that) if value.reason is not None]
-        if holes:
-            listener = self if self.listener or not isinstance(other, Value) else that
-            raise listener._undecided(_worst(holes) or holes[0], subject)
-        if isinstance(other, Value) and {self.unit, that.unit} != {self.unit}:
+            return None
+        subject = f"{self.name or 'value'} {symbol} {that.name or 'value'}"
+        hole = _worst([value.reason for value in (self, that) if value.reason is not None])
+        if hole is not None:
+            raise self._undecided(hole, subject, that)
+        if self.unit != that.unit:
             message = f"{subject}: cannot compare {self.unit} with {that.unit}"
             raise TypeError(message)
-        decided = decide(self - that, symbol)
+        return that, subject
+
+    def _compare(self, other: object, symbol: str) -> bool:
+        prepared = self._prepared(other, symbol)
+        if prepared is None:
+            return _NO_ANSWER
+        that, subject = prepared
+        difference = self - that
+        decided = decide(difference, symbol)
         if decided is None:
-            low, high = self.bounds
-            shown = f"{format_quantity(low, self.unit)} .. {format_quantity(high, self.unit)} straddles {that.name or that}"
-            raise (self if self.listener else that)._undecided(Reason("straddles", shown), subject)
+            # What two Values share cancels, so it is their difference that was judged.
+            low, high = difference.bounds if that is other else self.bounds
+            beside = "the difference" if that is other else "the interval"
+            limit = "0" if that is other else that.name
+            shown = f"{beside} {format_quantity(low, self.unit)} .. {format_quantity(high, self.unit)} straddles {limit}"
+            raise self._undecided(Reason("straddles", shown), subject, that)
         return decided
 
     def __lt__(self, other: Number) -> bool:
@@ -263,22 +296,22 @@ class Value:
         return self._compare(other, ">=")
 
     def __eq__(self, other: object) -> bool:
-        """Compare exact quantities only; anything else with an interval is a TypeError."""
-        that = self._coerce(other)
-        if that is None:
-            return NotImplemented
-        holes = [value.reason for value in (self, that) if value.reason is not None]
-        if holes:
-            raise self._undecided(_worst(holes) or holes[0], f"{self.name or 'value'} == {that.name or that}")
+        """Compare exact quantities only; anything else with an interval, or with what is no number, is a TypeError."""
+        prepared = self._prepared(other, "==")
+        if prepared is None:
+            self._refuse(f"cannot be compared with {type(other).__name__}; compare with a number or a Value")
+        that, _ = prepared
         if not (self.exact and that.exact):
-            message = f"{self.name or 'value'} has an interval, so == is never meaningful; use <, <=, > or >= (or .point)"
-            raise TypeError(message)
+            self._refuse("has an interval, so == is never meaningful; use <, <=, > or >= (or .point)")
         return self.number == that.number
 
     def __ne__(self, other: object) -> bool:
         """Compare exact quantities only."""
-        same = self.__eq__(other)
-        return NotImplemented if same is NotImplemented else not same
+        return not self.__eq__(other)
+
+    def _refuse(self, why: str) -> NoReturn:
+        message = f"{self.name or 'value'} {why}"
+        raise TypeError(message)
 
     def record(self) -> dict[str, Any]:
         """Return plain values for the run file; null with a reason where there is no number."""
@@ -332,10 +365,6 @@ _DECISIONS: dict[str, tuple[tuple[Callable[[float, float], bool], Callable[[floa
 }
 
 
-def _plain(value: Value, symbol: str) -> str:
-    return value.name if symbol in "+-" else f"{value.number:g}"
-
-
 def _same(left: str, right: str) -> str:
     if left != right:
         message = f"cannot add or subtract {left} and {right}"
@@ -349,3 +378,16 @@ def _product(left: str, right: str) -> str:
 
 def _ratio(left: str, right: str) -> str:
     return left if right == "1" else "1" if left == right else f"{left}/{right}"
+
+
+def _operand(value: Value, wrap: bool) -> str:
+    """Name one side of an expression, in brackets where it is an expression itself and that matters."""
+    name = value.name or "value"
+    return f"({name})" if wrap and any(f" {symbol} " in name for symbol in "+-*/") else name
+
+
+_UNITS: dict[str, Callable[[str, str], str]] = {"+": _same, "-": _same, "*": _product, "/": _ratio}
+
+#: For an operand that is no number: Python then asks the other side, and raises TypeError.
+_NO_VALUE: Value = NotImplemented
+_NO_ANSWER: bool = NotImplemented

@@ -11,7 +11,7 @@ import pytest
 import torch
 from numba import cuda
 
-from kernels import device, references, staging
+from kernels import references, staging
 from pytest_gpuperf import NotIdentical
 from suites.place import SIMULATED
 from suites.rows import staged
@@ -190,9 +190,17 @@ def test_a_row_too_many_is_caught(gpuperf, place):
         ({"value": ((4, 1, 8), "float32")}, TypeError, "value: dtype float32 beside key's float16"),
         ({"key_cache": ((2, 16, 1, 8), "bfloat16")}, TypeError, "key_cache: dtype bfloat16 beside key's float16"),
         ({"value": ((5, 1, 8), "float16")}, ValueError, r"value: shape \(5, 1, 8\) beside \(4, 1, 8\) of key"),
-        ({"value_cache": ((3, 16, 1, 8), "float16")}, ValueError, r"value_cache: shape \(3, 16, 1, 8\) beside \(2, 16, 1, 8\) of key_cache"),
+        (
+            {"value_cache": ((3, 16, 1, 8), "float16")},
+            ValueError,
+            r"value_cache: shape \(3, 16, 1, 8\) beside \(2, 16, 1, 8\) of key_cache",
+        ),
         ({"key": ((4, 8), "float16")}, ValueError, r"key: shape \(4, 8\) has 2 dimensions, needs 3"),
-        ({"key": ((4, 1, 4), "float16"), "value": ((4, 1, 4), "float16")}, ValueError, r"key_cache: heads and depth \(1, 8\) beside key's \(1, 4\)"),
+        (
+            {"key": ((4, 1, 4), "float16"), "value": ((4, 1, 4), "float16")},
+            ValueError,
+            r"key_cache: heads and depth \(1, 8\) beside key's \(1, 4\)",
+        ),
         ({"slots": ((3,), "int64")}, ValueError, "slot_mapping: 3 entries for the 4 rows of key"),
         ({"slots": ((4,), "float32")}, TypeError, "slot_mapping: dtype float32, needs int32 or int64"),
         ({"mask": ((4,), "int32")}, TypeError, "mask: dtype int32, needs bool or uint8"),
@@ -217,21 +225,3 @@ def test_odd_block_size_with_gaps_is_refused(place):
     both = torch.cat([both, both])
     with pytest.raises(ValueError, match="block size 24 with gaps between blocks"):
         staging.write_all(key, value, both[:, 0], both[:, 1], slots)
-
-
-def copy16(source, target):
-    """Copy flat bytes by the vector primitives: a kernel's body."""
-    i = 16 * (cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x)
-    if i < target.shape[0]:
-        device.store16(target, i, device.load16(source, i))
-
-
-@pytest.mark.gpuperf(gpu=True)
-def test_vectors_move_the_same_bits_as_plain_python(gpuperf, place):
-    bits = np.random.default_rng(3).integers(0, 256, 1024, dtype=np.uint8)
-    plain = np.zeros_like(bits)
-    for i in range(0, 1024, 16):
-        device.plain_store16(plain, i, device.plain_load16(bits, i))
-    target = cuda.to_device(np.zeros_like(bits))
-    cuda.jit(copy16)[1, 64](cuda.to_device(bits), target)
-    gpuperf.identical(target, plain)

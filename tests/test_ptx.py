@@ -189,12 +189,12 @@ exec("\n".join(_python(name) for name in FUNCTIONS), COMPILED)
 
 
 def launch(memory: Memory, kernel: str, arguments: Sequence[int], blocks: int = 2, threads: int = 32) -> None:
-    """Run a whole grid; threads run one after the other from barrier to barrier, the last first, so that no order is taken for granted."""
+    """Run a whole grid; threads run one after the other from barrier to barrier, the last or the first first, so that no order is taken for granted."""
     for block in range(blocks):
         shared = bytearray(8192)
         live = [
             COMPILED[kernel](Thread(memory, shared, thread, threads, block, blocks), *arguments)
-            for thread in reversed(range(threads))
+            for thread in range(threads)[:: 1 if block % 2 else -1]
         ]
         while live:
             alive = [thread for thread in live if next(thread, thread) is None]
@@ -231,7 +231,16 @@ def test_the_file_holds_exactly_the_kernels_of_the_contract() -> None:
 @pytest.mark.parametrize("shape", [(1, 32), (2, 32), (3, 20), (70, 8)])
 @pytest.mark.parametrize(("source_offset", "target_offset"), [(0, 0), (5, 5), (3, 8)])
 def test_move_copies_the_common_bytes_and_only_touches_the_rest(shape: tuple[int, int], source_offset: int, target_offset: int) -> None:
-    for reads, writes in [(n, n) for n in SIZES] + [(700, 5000), (5000, 700), (0, 4500), (4500, 0), (33, 35), (21, 18), (3, 9000), (4096, 4097)]:
+    for reads, writes in [(n, n) for n in SIZES] + [
+        (700, 5000),
+        (5000, 700),
+        (0, 4500),
+        (4500, 0),
+        (33, 35),
+        (21, 18),
+        (3, 9000),
+        (4096, 4097),
+    ]:
         memory = Memory()
         data = noise(reads)
         source = memory.put(data, source_offset)
@@ -288,7 +297,10 @@ def test_diff_counts_the_words_that_differ(first: int, second: int) -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 32), (3, 20), (2, 1)])
-@pytest.mark.parametrize(("rows", "row_bytes", "stride", "offset"), [(7, 16, 48, 0), (5, 100, 112, 4), (9, 3, 7, 1), (40, 2, -6, 0), (3, 600, 608, 8), (1, 900, 0, 0)])
+@pytest.mark.parametrize(
+    ("rows", "row_bytes", "stride", "offset"),
+    [(7, 16, 48, 0), (5, 100, 112, 4), (9, 3, 7, 1), (40, 2, -6, 0), (3, 600, 608, 8), (1, 900, 0, 0)],
+)
 def test_pack_gathers_rows_and_unpack_scatters_them(shape: tuple[int, int], rows: int, row_bytes: int, stride: int, offset: int) -> None:
     extent = (rows - 1) * abs(stride) + row_bytes
     data = noise(extent)
@@ -320,9 +332,7 @@ def _assemble(arch: str) -> tuple[bytes, str]:
     """Return the cubin and the assembler's log."""
     core = pytest.importorskip("cuda.core", reason="cuda-core, which links PTX without a driver, is not installed")
     pytest.importorskip("nvidia.cu13", reason="nvidia-nvjitlink is not installed")
-    linker = core.Linker(
-        core.ObjectCode.from_ptx(PTX.encode()), options=core.LinkerOptions(arch=arch, verbose=True, ptxas_options=["-v"])
-    )
+    linker = core.Linker(core.ObjectCode.from_ptx(PTX.encode()), options=core.LinkerOptions(arch=arch, verbose=True, ptxas_options=["-v"]))
     cubin = linker.link("cubin")
     return cubin.code, linker.get_info_log()
 

@@ -13,6 +13,16 @@ from pytest_gpuperf.records.schema import validate
 
 
 class TestMerge:
+    def test_what_a_recorder_left_out_is_null_or_empty(self, tmp_path):
+        value = {"unit": "s", "number": None, "reason": {"code": "no-gpu", "verdict": "UNMEASURED", "sentence": "x", "next_step": "y"}}
+        found = case(FIRST, judged(), measurements=[{"name": "main", "varies": False, "values": {"time": value}}])
+        del found["checks"], found["line"]
+        run = merge([journal(tmp_path / "a.jsonl", ("case", found))])
+        assert validate(run) == []
+        (measurement,) = run["cases"][0]["measurements"]
+        assert (measurement["samples"], measurement["notes"], measurement["values"]["time"]["low"]) == (None, [], None)
+        assert (run["cases"][0]["checks"], run["cases"][0]["line"]) == ([], None)
+
     def test_one_session(self, tmp_path):
         done = [("device", {"uuid": GPU, "name": "NVIDIA H200", "sm_count": 132}), start(FIRST), ("case", case(FIRST, judged()))]
         run = merge([journal(tmp_path / "a.jsonl", *done)])
@@ -73,6 +83,13 @@ class TestMerge:
         cases = [case(FIRST, own, judged(quantity="bandwidth", origin="budget="))]
         run = merge([journal(tmp_path / "a.jsonl", *(("case", found) for found in cases), items=items)])
         assert [budget["verdict"] for budget in run["cases"][0]["budgets"]] == ["PASS", "PASS"]
+        assert run["account"]["collected"] == 2
+        assert sums(run)
+
+    def test_what_the_test_requires_on_the_spot_stands_for_no_limit_of_its_marker(self, tmp_path):
+        found = case(FIRST, judged(origin="require"))
+        run = merge([journal(tmp_path / "a.jsonl", ("case", found), items=((FIRST, [limit()]),))])
+        assert [(budget["origin"], budget["verdict"]) for budget in run["cases"][0]["budgets"]] == [("require", "PASS"), ("function marker", "UNMEASURED")]
         assert run["account"]["collected"] == 2
         assert sums(run)
 

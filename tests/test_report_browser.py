@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 from run_files import assemble, case, make_run
 
-from pytest_gpuperf.report.format import visible
+from pytest_gpuperf.format import visible
 from pytest_gpuperf.report.html import write
 
 if TYPE_CHECKING:

@@ -67,7 +67,9 @@ def test_no_line_can_be_broken_or_recoloured_by_a_node_id() -> None:
 def test_an_interrupted_session_says_so() -> None:
     run = make_run()
     run["run"]["complete"] = False
+    run["not_run"] = [{"nodeid": "t.py::a", "budgets": []}, {"nodeid": "t.py::b", "budgets": []}]
     assert "the session did not end: this is what its journal holds" in lines(run)
+    assert "2 collected cases did not run before the session ended (UNMEASURED not-run in the account)" in lines(run)
 
 
 def test_many_failures_are_cut_without_verbosity_only() -> None:

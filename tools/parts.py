@@ -47,7 +47,7 @@ PARTS: tuple[Part, ...] = (
     Part("lint", ("-m", "ruff", "check", ".")),
     Part("types", ("-m", "mypy")),
     Part("tests", (*PYTEST, "tests", "-m", "not browser and not gpu and not slow")),
-    Part("docstrings", (*PYTEST, "--doctest-modules", "pytest_gpuperf")),
+    Part("docstrings", (*PYTEST, "-p", "tools.doctest_names", "--doctest-modules", "pytest_gpuperf")),
     Part("suites", (*PYTEST, "--gpuperf", "--gpuperf-report=build/suites.html", "suites"), limit_s=420),
     Part("wheel", ("tools/wheel_test.py",)),
     Part("browser", (*PYTEST, "tests", "-m", "browser"), missing=chromium.missing),

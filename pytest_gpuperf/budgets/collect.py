@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import re
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.budgets.grammar import Limit, find_metric, parse_limit
@@ -18,6 +19,9 @@ LEVELS = ("budget=", "parameter marker", "function marker", "class marker", "mod
 
 #: Keywords of the marker that are no quantities.
 KEYWORDS = ("of", "gpu")
+
+#: What of a glob is no literal character; a bracket that nothing closes is one.
+_WILD = re.compile(r"\[!?\]?[^\]]*\]|[*?]")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,9 +38,9 @@ class Budget:
     applies: bool = True
 
     @property
-    def key(self) -> tuple[str | None, str, str]:
-        """What one budget replaces another for: measurement, quantity, statistic."""
-        return self.of, self.limit.quantity, self.limit.statistic
+    def key(self) -> tuple[str, str, str]:
+        """What one budget replaces another for: measurement (the unnamed one is `main`), quantity, statistic."""
+        return self.of or "main", self.limit.quantity, self.limit.statistic
 
 
 def device_matches(glob: str, device: str) -> bool:
@@ -45,8 +49,11 @@ def device_matches(glob: str, device: str) -> bool:
     >>> device_matches("h200", "NVIDIA H200"), device_matches("H200", "NVIDIA H200 NVL"), device_matches("H200*", "NVIDIA H200 NVL")
     (True, False, True)
     """
-    name = device.removeprefix("NVIDIA ").casefold()
-    return fnmatch.fnmatchcase(name, glob.removeprefix("NVIDIA ").casefold())
+    return fnmatch.fnmatchcase(_bare_name(device), _bare_name(glob))
+
+
+def _bare_name(name: str) -> str:
+    return name.casefold().removeprefix("nvidia ")
 
 
 def literal_characters(glob: str) -> int:
@@ -55,13 +62,7 @@ def literal_characters(glob: str) -> int:
     >>> literal_characters("H200*"), literal_characters("*"), literal_characters("H[12]00")
     (4, 0, 3)
     """
-    count, inside = 0, False
-    for character in glob:
-        if character in "[]":
-            inside = character == "["
-        elif not inside and character not in "*?":
-            count += 1
-    return count
+    return len(_WILD.sub("", _bare_name(glob)))
 
 
 def read_limits(keywords: dict[str, Any], where: str, origin: str, of: str | None = None) -> list[Budget]:
@@ -90,7 +91,7 @@ def choose(budgets: Iterable[Budget], device: str | None, where: str) -> list[Bu
 
     Without a device the most general glob stands for all. Two globs that say equally much are a BadBudget.
     """
-    groups: dict[tuple[str | None, str, str], dict[str, list[Budget]]] = {}
+    groups: dict[tuple[str, str, str], dict[str, list[Budget]]] = {}
     for budget in budgets:
         groups.setdefault(budget.key, {}).setdefault(budget.glob, []).append(budget)
     chosen: list[Budget] = []
@@ -113,9 +114,9 @@ def stack(levels: Sequence[Sequence[Budget]]) -> list[Budget]:
 
     A limit for other devices only never hides one of a farther level that applies.
     """
-    settled: dict[tuple[str | None, str, str], list[Budget]] = {}
+    settled: dict[tuple[str, str, str], list[Budget]] = {}
     for level in levels:
-        here: dict[tuple[str | None, str, str], list[Budget]] = {}
+        here: dict[tuple[str, str, str], list[Budget]] = {}
         for budget in level:
             here.setdefault(budget.key, []).append(budget)
         for key, budgets in here.items():

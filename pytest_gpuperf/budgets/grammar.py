@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from pytest_gpuperf.errors import BadBudget
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 RELATIVE = ("%", "x roof")
 _LIMIT = re.compile(
-    r"""\s*(?:(?P<statistic>[A-Za-z]\w*)\s+)?(?P<op><=|>=|==|<|>|=|!=)\s*
-        (?P<number>[+-]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(?P<unit>\S.*?)?\s*""",
+    r"""\s*(?P<statistic>[A-Za-z]\w*)?\s*(?P<op><=|>=|==|<|>|=|!=)\s*
+        (?P<number>[+-]?(?:(?:\d{1,3}(?:,\d{3})+|\d+(?:_\d+)*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)(?![\d.,_])\s*(?P<unit>\S.*?)?\s*""",
     re.VERBOSE,
 )
 _OPERATORS = ("<=", "<", ">=", ">", "==")
@@ -50,7 +51,7 @@ def find_metric(name: str, where: str) -> Metric:
     """Return the row of METRICS of a quantity; BadBudget with the nearest name for an unknown one."""
     row = metric(name)
     if row is None:
-        message = f"{where}: unknown quantity {name!r}{nearest(name, metric_names())}"
+        message = f"{where}: unknown quantity {name!r}{nearest(str(name), metric_names())}"
         raise BadBudget(message)
     return row
 
@@ -88,13 +89,12 @@ def parse_limit(quantity: str, text: object, where: str = "budget") -> Limit:
 
 
 def _scale(row: Metric, digits: str, unit: str, here: str) -> tuple[float, str]:
-    try:
-        number = Decimal(digits.replace(",", "").replace("_", ""))
-    except InvalidOperation:
-        message = f"{here}: {digits!r} is not a number"
-        raise BadBudget(message) from None
+    number = Decimal(digits.replace(",", "").replace("_", ""))
+    if number < 0 or not math.isfinite(float(number)):
+        message = f"{here}: {digits} decides nothing: {row.name} is a finite number, 0 or more"
+        raise BadBudget(message)
     spelled = " ".join(unit.split())
-    spelled = "x roof" if spelled in {"xroof", "× roof"} else spelled
+    spelled = "x roof" if spelled in {"xroof", "× roof", "×roof"} else spelled
     if spelled in RELATIVE:
         if spelled in row.relative:
             return float(number), spelled

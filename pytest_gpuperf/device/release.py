@@ -104,7 +104,12 @@ class Gate:
         try:
             # A session of its own: Ctrl-C in the terminal is not for the helper.
             self._helper = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, pass_fds=(self._descriptor,), start_new_session=True
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                pass_fds=(self._descriptor,),
+                start_new_session=True,
             )
         except OSError as error:
             message = f"the release helper could not be started with {sys.executable!r}: {error}\nWithout it a body that synchronises would hang; check that this Python can start itself."

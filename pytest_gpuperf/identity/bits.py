@@ -117,7 +117,7 @@ def _distance(left: Any, right: Any, dtype: str) -> str:
     if both[0].any() or either[0].any():
         first = "NaN payload" if (both[0] | ~differs[0]).all() else "NaN"
     else:
-        first = f"{int(apart[0].max())} ulp" if apart[0].any() else "sign of zero"
+        first = f"{int(apart[0].max()):,} ulp" if apart[0].any() else "sign of zero"
     text = f" ({first})"
     if (differs & ~either).any():
         text += f", largest {int(apart.max()):,} ulp"

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from pytest_gpuperf.device.operations import Operations
 
 
+#: Two roads to one number agree at least to this share of it, or they are not the same computation.
+_ROUNDING = 1e-3
+
+
 class NotClose(GpuPerfError, AssertionError):
     """An output is further from its reference than allowed, or is constant where the reference is not."""
 
@@ -101,6 +105,11 @@ class _Numbers:
         self.words = as_words(packed, array.dtype, array.itemsize).reshape(array.elements, -1)
         self.values = decode(self.words, self.form) if self.form is not None else self.words.view(_integer(array.dtype))
 
+    @property
+    def grain(self) -> float:
+        """Below which share of their magnitude differences of a reference are no structure, but rounding."""
+        return max(_ROUNDING, 2.0 ** (1 - self.form.mantissa) if self.form is not None else 0.0)
+
     def exact(self, index: tuple[int, int]) -> str:
         """Write one number as it is compared."""
         value = self.values[index]
@@ -130,7 +139,7 @@ def judge(ours: _Numbers, theirs: _Numbers, shape: tuple[int, ...], allowed: Tol
     if ours.words.shape != theirs.words.shape:
         raise NotClose(f"dtypes differ: {ours.dtype} != {theirs.dtype}: one is complex")
     elements = len(ours.words)
-    stuck = constant(ours.values, theirs.values, ours.words)
+    stuck = constant(ours.values, theirs.values, ours.words, ours.grain)
     if stuck:
         raise NotClose(stuck)
     excess, apart, limit = _excess(ours, theirs, allowed)
@@ -152,8 +161,10 @@ def judge(ours: _Numbers, theirs: _Numbers, shape: tuple[int, ...], allowed: Tol
     raise NotClose(f"{text} ({'' if allowed.ulp is not None else 'differs by '}{_apart(apart[worst], allowed)}{beyond})")
 
 
-def constant(ours: Any, theirs: Any, words: Any) -> str:
+def constant(ours: Any, theirs: Any, words: Any, grain: float = 0.0) -> str:
     """Describe an output that is one number everywhere while its reference is not; empty for any other.
+
+    A reference counts as constant too where it spreads by at most `grain` of its magnitude.
 
     >>> import numpy as np
     >>> output = np.zeros((3, 1))
@@ -166,6 +177,10 @@ def constant(ours: Any, theirs: Any, words: Any) -> str:
         return ""
     value = ", ".join(f"{number:g}" for number in ours[0])
     finite = theirs[np.isfinite(theirs)]
+    if finite.size == theirs.size:
+        wide = theirs.astype(np.float64)
+        if (np.ptp(wide, axis=0) <= grain * np.abs(wide).max()).all():
+            return ""
     runs = f"runs from {finite.min():g} to {finite.max():g}" if finite.size else "is not"
     return f"the output is {value} in all {len(ours):,} elements, while the reference {runs}: was it written at all?"
 

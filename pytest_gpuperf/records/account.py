@@ -60,6 +60,9 @@ def _groups(collected: Any, judged: Iterable[dict[str, Any]] = ()) -> tuple[list
         key = _key(budget)
         # A marker's limit is for main where there is one, else for every measurement: collection cannot know which.
         group = groups.get(key) or groups.get(("main", *key[1:]))
+        # What `m.require` judged on the spot stands beside the marker's limits, and never for one of them.
+        if budget.get("origin") == "require":
+            group = None
         if group is None:
             unasked += 1
         else:

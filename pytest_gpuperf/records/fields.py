@@ -134,6 +134,7 @@ VALUE: tuple[Field, ...] = (
     Field("high", "number?", "unit", "upper end of the random interval"),
     Field("systematic", "number?", "unit", "half-width of the calibration's uncertainty"),
     Field("reason", "reason?", "", "why there is no number, or why it cannot decide"),
+    Field("samples", "int?", "", "samples behind the value", required=False),
 )
 
 MEASUREMENT: tuple[Field, ...] = (
@@ -154,6 +155,7 @@ MEASUREMENT: tuple[Field, ...] = (
     Field("waited", "waited?", "", "how long it waited for the device, and for whom"),
     Field("inputs", "int?", "", "argument sets that were rotated"),
     Field("wall_s", "number?", "s", "host time of the whole measurement"),
+    Field("failure", "text?", "", "what made the measurement fail, as outputs that changed between calls", required=False),
 )
 
 WORK: tuple[Field, ...] = (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.reasons import UNMEASURED, Reason
 from pytest_gpuperf.records.account import account_problems, complete_case, expected, latest, reason_record, take_account, unforeseen
-from pytest_gpuperf.records.fields import CASE, DEVICE, RUN
+from pytest_gpuperf.records.filling import filled
 from pytest_gpuperf.records.journal import Reading, read_journal
 from pytest_gpuperf.records.keys import bare_nodeid
 from pytest_gpuperf.records.schema import SCHEMA
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _INTERRUPTED = Reason("interrupted")
-
-#: What stands for a field that a journal does not give, by the beginning of its type; null where the type allows it.
-_BLANK: dict[str, Any] = {"[": (), "{": {}, "text": "", "bool": False, "int": 0, "verdict": UNMEASURED}
 
 
 def merge(journals: list[Path]) -> dict[str, Any]:
@@ -123,29 +120,16 @@ def _cases_of(reading: Reading) -> list[dict[str, Any]]:
             running[case["nodeid"]] = len(slots)
             case = _interrupted(case)
         if place is None:
-            slots.append(_filled(case, CASE))
+            slots.append(filled(case, "case"))
         else:
             started = slots[place]["started"]
-            slots[place] = _filled({"started": started} | case, CASE)
+            slots[place] = filled({"started": started} | case, "case")
     return slots
 
 
 def _interrupted(case: dict[str, Any]) -> dict[str, Any]:
     told = {"outcome": None, "verdict": UNMEASURED, "duration_s": None, "reasons": [reason_record(_INTERRUPTED)]}
     return case | told
-
-
-def _filled(record: dict[str, Any], fields: Any) -> dict[str, Any]:
-    """Return a record with every field of the schema in the schema's order, then what else it has."""
-    whole = {field.name: record[field.name] if field.name in record else _blank(field.type) for field in fields}
-    return whole | {key: value for key, value in record.items() if key not in whole}
-
-
-def _blank(kind: str) -> Any:
-    if kind.endswith("?"):
-        return None
-    blank = next((value for start, value in _BLANK.items() if kind.startswith(start)), None)
-    return list(blank) if isinstance(blank, tuple) else dict(blank) if isinstance(blank, dict) else blank
 
 
 def _numbered(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -198,7 +182,7 @@ def _devices(devices: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     for device in devices:
         known = found.setdefault(str(device.get("uuid")), {})
         known |= {key: value for key, value in device.items() if value is not None}
-    return [_filled({"uuid": uuid} | device, DEVICE) for uuid, device in found.items()]
+    return [filled({"uuid": uuid} | device, "device") for uuid, device in found.items()]
 
 
 def _run(readings: list[Reading]) -> dict[str, Any]:
@@ -225,7 +209,7 @@ def _joined(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Return one record of the run: the first's, with the outer times and the worst exit status of all."""
     runs = sorted(runs, key=lambda run: str(run.get("started") or "~"))
     if not runs:
-        return _filled({"complete": False}, RUN)
+        return filled({"complete": False}, "run")
     ends = [run.get("ended") for run in runs]
     statuses = [run.get("exit_status") for run in runs]
     workers = {str(worker) for run in runs for worker in run.get("workers", [])}
@@ -236,7 +220,7 @@ def _joined(runs: list[dict[str, Any]]) -> dict[str, Any]:
         "workers": sorted(workers, key=_natural),
         "simulator": any(run.get("simulator", False) for run in runs),
     }
-    return _filled(runs[0] | said, RUN)
+    return filled(runs[0] | said, "run")
 
 
 def _natural(text: str) -> list[tuple[int, str]]:

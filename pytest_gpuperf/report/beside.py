@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from pytest_gpuperf.report.format import format_margin, format_quantity, visible
+from pytest_gpuperf.format import format_margin, format_quantity, visible
 from pytest_gpuperf.report.samples import rounds_of
 
 Record = dict[str, Any]

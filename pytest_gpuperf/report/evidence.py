@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from pytest_gpuperf.report.format import digits
+from pytest_gpuperf.format import digits
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from pytest_gpuperf.format import plural, visible
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNMEASURED
 from pytest_gpuperf.report.account import case_counts, simulated
-from pytest_gpuperf.report.format import plural
 
 _SENTENCES = {
     FAIL: "{count:,} of {cases} {fail}",
@@ -45,4 +45,8 @@ def notices(run: dict[str, Any]) -> list[str]:
         said.append("This run had no GPU: limits on time, bandwidth and counters are UNMEASURED, not passed." + bits)
     elif bits:
         said.append(bits.strip())
-    return said
+    left = len(run.get("not_run") or [])
+    if left:
+        said.append(f"{plural(left, 'collected case')} did not run before the session ended; their budgets are UNMEASURED not-run in the account.")
+    # What the merge of the journals found: lines that were lost, keys that occurred twice.
+    return said + [visible(str(line)) for name in ("problems", "notes") for line in run.get(name) or []]

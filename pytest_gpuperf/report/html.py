@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from pytest_gpuperf.errors import RunFileError
+from pytest_gpuperf.format import format_margin, format_quantity, plural, shorten, visible
 from pytest_gpuperf.reasons import PASS
 from pytest_gpuperf.report.account import READING_ORDER, account_line, case_counts, failures, groups, simulated
 from pytest_gpuperf.report.beside import Beside, beside, commit_of, surroundings
-from pytest_gpuperf.report.format import format_margin, format_quantity, plural, shorten, visible
 from pytest_gpuperf.report.headline import headline, notices
 from pytest_gpuperf.report.pack import pack
 from pytest_gpuperf.report.views import Row, draw, facts, picture, recorded, reproduce, rows, thumbnail

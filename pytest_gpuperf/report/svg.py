@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from pytest_gpuperf.report.format import digits, form_of, format_interval, format_quantity
+from pytest_gpuperf.format import digits, form_of, format_interval, format_quantity
 from pytest_gpuperf.report.samples import Bins, bins_of, centres
 
 _WIDTH, _LEFT, _RIGHT = 460.0, 12.0, 448.0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pytest_gpuperf.format import format_margin, format_quantity, plural, visible
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNMEASURED
 from pytest_gpuperf.report.account import Group, account_line, case_counts, failures, groups, nearest, simulated
-from pytest_gpuperf.report.format import format_margin, format_quantity, plural, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,6 +83,9 @@ def _counts(run: dict[str, Any]) -> Iterator[Line]:
     yield f"{plural(sum(counts.values()), 'case')}: " + (", ".join(words) or "none"), {"bold": True, **_MARKUP[worst]}
     if not run["run"].get("complete", True):
         yield "the session did not end: this is what its journal holds", {"yellow": True}
+    left = len(run.get("not_run") or [])
+    if left:
+        yield f"{plural(left, 'collected case')} did not run before the session ended (UNMEASURED not-run in the account)", {"yellow": True}
     yield account_line(run), {}
 
 

@@ -7,10 +7,10 @@ import math
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from pytest_gpuperf.format import format_interval, format_margin, format_quantity, visible
 from pytest_gpuperf.reasons import FAIL, PASS, VERDICTS
 from pytest_gpuperf.report.account import simulated, tightest
 from pytest_gpuperf.report.evidence import evidence_lines
-from pytest_gpuperf.report.format import format_interval, format_margin, format_quantity, visible
 from pytest_gpuperf.report.samples import grain, rounds_of
 from pytest_gpuperf.report.svg import Mark, Picture, distribution, sparkline
 

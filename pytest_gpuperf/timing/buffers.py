@@ -76,6 +76,11 @@ class Buffers:
             self._snapshots.append(address)
             self.operations.snapshot(one, address, stream)
 
+    def prepare(self, stream: int) -> None:
+        """Allocate, outside of every timed window, what strided arrays need."""
+        for one in (*self.outputs, *self.inouts):
+            self.operations.prepare(one, stream)
+
     def restore(self, stream: int) -> None:
         """Put every inout back."""
         for one, address in zip(self.inouts, self._snapshots, strict=True):
@@ -156,8 +161,9 @@ class Buffers:
         assert self.first_difference is not None
         first, sample, position = self.first_difference
         name = self.array_name(position)
+        later = f"timed call {sample + 1}" if sample >= 0 else "the last, untimed call"
         return NotIdentical(
-            f"changed between calls: {name} has other bits after timed call {sample + 1} than after timed call {first + 1}, from the same inputs "
+            f"changed between calls: {name} has other bits after {later} than after timed call {first + 1}, from the same inputs "
             "(pass varies=True where that is meant, as with atomics or dropout)"
         )
 

@@ -90,6 +90,7 @@ def measure(instruments: Instruments, request: Request) -> Timed:
     backend.synchronize()
     buffers = Buffers(backend, instruments.operations, body, request.outputs, request.inout)
     try:
+        buffers.prepare(request.stream)
         buffers.snapshot(request.stream)
         with quiet_host():
             first = _first_calls(instruments, request, buffers)

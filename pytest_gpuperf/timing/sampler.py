@@ -55,7 +55,7 @@ class Taken:
     seconds: float = 0.0
 
 
-class Synchronises(Exception):  # noqa: N818  (a signal inside this package, never seen by users)
+class Synchronises(Exception):
     """The body waited for the device inside the blocked window."""
 
 

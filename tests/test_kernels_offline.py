@@ -1,0 +1,123 @@
+"""What the compiler makes of every row of KERNELS, without a driver: it builds for sm_90, spills nothing, moves rows as vectors."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ARCH = (9, 0)
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def compile_all() -> dict[str, object]:
+    """Compile every row to SASS; runs in a process of its own, since numba decides once whether it simulates."""
+    from numba import cuda
+    from numba.cuda.dispatcher import CUDADispatcher
+
+    import kernels
+
+    modules = {module for name, module in sys.modules.items() if name.startswith("kernels.")}
+    launched = {
+        f"{name}.{attribute}"
+        for name, module in ((module.__name__, module) for module in modules)
+        for attribute, value in vars(module).items()
+        if isinstance(value, CUDADispatcher) and not value.targetoptions.get("device") and value.py_func.__module__ == name
+    }
+    rows = {}
+    for row in kernels.KERNELS:
+        ptx, _ = cuda.compile(row.function.py_func, row.signature, device=False, abi="numba", cc=ARCH)
+        rows[row.name] = {
+            "function": f"{row.function.py_func.__module__}.{row.function.py_func.__name__}",
+            "module": row.module,
+            "threads": row.block[0] * row.block[1],
+            **_linked(ptx if isinstance(ptx, bytes) else ptx.encode()),
+        }
+    return {"launched": sorted(launched), "rows": rows, "count": len(kernels.KERNELS)}
+
+
+def _linked(ptx: bytes) -> dict[str, object]:
+    """Assemble PTX; return what ptxas says of it, and how often each vector access is in the PTX and in the SASS."""
+    from cuda.core import Linker, LinkerOptions, ObjectCode
+
+    linker = Linker(ObjectCode.from_ptx(ptx), options=LinkerOptions(arch=f"sm_{ARCH[0]}{ARCH[1]}", verbose=True, ptxas_options=["-v"]))
+    cubin = linker.link("cubin")
+    log = linker.get_info_log()
+    log = log.decode() if isinstance(log, bytes) else log
+    sass = _sass(cubin.code)
+    text = ptx.decode()
+    return {
+        "registers": int(re.search(r"[Uu]sed (\d+) registers", log)[1]),
+        "spills": sum(int(number) for number in re.findall(r"(\d+) bytes spill", log)),
+        "spill_lines": len(re.findall(r"bytes spill", log)),
+        "stack": sum(int(number) for number in re.findall(r"(\d+) bytes stack frame", log)),
+        "ptx": {access: len(re.findall(re.escape(access), text)) for access in ("ld.global.v4.b32", "st.global.v4.b32")},
+        "sass": {access: len(re.findall(rf"\b{re.escape(access)}\b", sass)) for access in ("LDG.E.128", "STG.E.128")},
+    }
+
+
+def _sass(cubin: bytes) -> str:
+    """Disassemble by the cuobjdump that the `static` extra brings."""
+    tool = next(Path(sysconfig.get_paths()["purelib"], "nvidia").glob("cu*/bin/cuobjdump"))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "kernel.cubin")
+        file.write_bytes(cubin)
+        # cuobjdump calls nvdisasm, which lies beside it.
+        search = os.pathsep.join([str(tool.parent), os.environ.get("PATH", "")])
+        done = subprocess.run([tool, "-sass", file], check=True, capture_output=True, text=True, env={**os.environ, "PATH": search})
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    clean = {name: value for name, value in os.environ.items() if name != "NUMBA_ENABLE_CUDASIM"}
+    done = subprocess.run(
+        [sys.executable, __file__],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**clean, "PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_every_kernel_has_a_row_and_every_name_is_used_once(compiled):
+    assert compiled["launched"] == sorted({row["function"] for row in compiled["rows"].values()})
+    assert len(compiled["rows"]) == compiled["count"]
+    assert all(row["function"].startswith(f"kernels.{row['module']}.") for row in compiled["rows"].values())
+
+
+def test_nothing_spills(compiled):
+    for name, row in compiled["rows"].items():
+        assert row["spill_lines"] > 0, f"{name}: ptxas did not say what it spilled"
+        assert (row["spills"], row["stack"]) == (0, 0), name
+
+
+def test_registers_leave_half_of_an_sm_busy(compiled):
+    # 65,536 registers an SM, given out to warps in steps of 8 a thread: 1,024 of its 2,048 threads keep enough loads under way.
+    for name, row in compiled["rows"].items():
+        each = -(-row["registers"] // 8) * 8
+        assert 65536 // (each * row["threads"]) * row["threads"] >= 1024, f"{name}: {row['registers']} registers"
+
+
+def test_staging_moves_vectors_with_four_loads_under_way(compiled):
+    rows = {name: row for name, row in compiled["rows"].items() if row["module"] == "staging"}
+    assert rows
+    for name, row in rows.items():
+        assert row["ptx"]["ld.global.v4.b32"] == row["ptx"]["st.global.v4.b32"] == 6, name
+        # ptxas may unroll the loop, so there may be more of them in SASS.
+        assert row["sass"]["LDG.E.128"] == row["sass"]["STG.E.128"] >= 6, name
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(compile_all()))
