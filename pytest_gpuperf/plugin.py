@@ -134,6 +134,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Give reports their verdicts; write the case down after its last phase."""
+    state = _active(item.config)
+    if state is not None and call.excinfo is not None and not item.config.option.fulltrace:
+        state.hide_frames(call.excinfo)
     report = yield
     state = _active(item.config)
     if state is not None:

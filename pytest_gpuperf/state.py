@@ -11,7 +11,7 @@ import pytest
 
 from pytest_gpuperf.budgets.collect import Marks, read_marks
 from pytest_gpuperf.case import Case, Undecided, undecided_verdict
-from pytest_gpuperf.errors import BadBudget, Inconclusive, Unmeasured
+from pytest_gpuperf.errors import BadBudget, GpuPerfError, Inconclusive, Unmeasured
 from pytest_gpuperf.fixture import GpuPerf
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, UNMEASURED, Reason, Verdict
 from pytest_gpuperf.recorder import Recorder, now, simulator_on
@@ -186,6 +186,15 @@ class State:
     def _strict(self, verdict: Verdict) -> bool:
         strict = self.options.strict
         return (verdict == UNMEASURED and strict in {"unmeasured", "all"}) or (verdict == INCONCLUSIVE and strict == "all")
+
+    @staticmethod
+    def hide_frames(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Let the traceback of what a user got wrong end at the user's line; a defect of the plugin keeps its frames."""
+        if isinstance(excinfo.value, (GpuPerfError, ValueError, TypeError)):
+            theirs = [entry for entry in excinfo.traceback if not str(entry.frame.f_globals.get("__name__")).startswith("pytest_gpuperf.")]
+            if theirs:
+                # pytest cuts tracebacks anew from the raw chain, so a list without our frames would not last.
+                theirs[-1]._rawentry.tb_next = None  # noqa: SLF001
 
     def report(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         """Give a phase's report the case's verdict, shorten our own errors, and write the case down after its last phase."""

@@ -109,8 +109,10 @@ def test_graph_replay(gpuperf, prepared):
 def test_one_kernel_node_in_a_capture(prepared):
     from cuda.bindings import runtime
 
-    graph = masks.Graph(REQUESTS, REQUESTS * DRAFTS, DRAFTS + 1).graph.raw_cuda_graph()
-    _, nodes, count = checked(runtime.cudaGraphGetNodes(graph, 64))
+    captured = masks.Graph(REQUESTS, REQUESTS * DRAFTS, DRAFTS + 1)
+    graph = captured.graph.raw_cuda_graph()
+    _, _, count = checked(runtime.cudaGraphGetNodes(graph))
+    _, nodes, count = checked(runtime.cudaGraphGetNodes(graph, count))
     kinds = [checked(runtime.cudaGraphNodeGetType(node))[1] for node in nodes[:count]]
     assert kinds == [runtime.cudaGraphNodeType.cudaGraphNodeTypeKernel]
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
-import subprocess
-import sys
 import threading
 
-import pytest
 from plugin_runs import run_pytest
 
 from pytest_gpuperf.cli import main
 from pytest_gpuperf.records.merge import merge
-from pytest_gpuperf.records.schema import problems
+from pytest_gpuperf.records.schema import validate
 from pytest_gpuperf.testing import Example, fake_conftest
 
 _INI = "[pytest]\naddopts = -p no:benchmark -p no:hypothesispytest --gpuperf --gpuperf-limit=0.01\n"
@@ -45,7 +41,7 @@ def test_kill_in_the_middle_loses_the_running_case_alone_and_its_journal_renders
     assert done.report is None
     (journal,) = journals(made)
     run = merge([journal])
-    assert problems(run, unknown=True) == []
+    assert validate(run) == []
     assert run["problems"] == []
     assert run["run"]["complete"] is False
     before, killed = run["cases"]
@@ -85,7 +81,7 @@ def test_two_workers_judge_the_same_budgets_into_one_run_file_and_one_page(pytes
     assert done.returncode == alone.status == 1
     assert done.outcomes() == {**alone.outcomes} == {"failed": 1, "passed": 6, "inconclusive": 1}
     assert done.run is not None
-    assert problems(done.run, unknown=True) == []
+    assert validate(done.run) == []
     assert done.run["problems"] == []
     assert done.run["account"] == alone.run["account"]
     assert done.run["run"]["workers"] == ["gw0", "gw1"]

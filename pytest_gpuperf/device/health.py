@@ -74,7 +74,9 @@ _READERS: Final[tuple[tuple[str, Callable[[Any, Any], Any]], ...]] = (
 def evidence(handle: Any, nvml: Any = None) -> Evidence:
     """Return the state of the device of an NVML handle; `nvml` is the pynvml module, or one that answers like it."""
     if nvml is None:
-        import pynvml as nvml
+        import pynvml
+
+        nvml = pynvml
 
     def read(reader: Callable[[Any, Any], Any]) -> Any:
         try:

@@ -119,7 +119,7 @@ def _unmeasured(limit: dict[str, Any], reason: Reason) -> dict[str, Any]:
     quantity = str(limit.get("quantity"))
     known = {key: limit[key] for key in blank if key in limit}
     told = {"verdict": UNMEASURED, "reason": reason_record(reason), "message": f"{quantity}: {reason}"}
-    return blank | known | {"quantity": quantity, "text": str(limit.get("text", ""))} | nothing | told
+    return blank | known | {"measurement": limit.get("measurement") or "main", "quantity": quantity, "text": str(limit.get("text", ""))} | nothing | told
 
 
 def reason_record(reason: Reason, subject: str = "") -> dict[str, Any]:

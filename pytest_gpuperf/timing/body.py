@@ -50,8 +50,8 @@ class Launcher:
 #: Who is known to launch what. Anything else that a body calls leaves its kind unknown, and its interval wider.
 LAUNCHERS: tuple[Launcher, ...] = (
     Launcher("torch.cuda.graphs", "replay", GRAPH),
-    Launcher("pytest_gpuperf.testing", "replay", GRAPH),
-    Launcher("pytest_gpuperf.testing", "launch", KERNEL),
+    Launcher("pytest_gpuperf.testing.body", "replay", GRAPH),
+    Launcher("pytest_gpuperf.testing.body", "launch", KERNEL),
     Launcher("numba.cuda", "__call__", KERNEL),
     Launcher("numba_cuda", "__call__", KERNEL),
     Launcher("triton.runtime.jit", "run", KERNEL),

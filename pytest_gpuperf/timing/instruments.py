@@ -29,8 +29,9 @@ class Instruments:
     def open(cls, backend: Backend, calibration: Calibration | None = None, stream: int = 0) -> Instruments:
         """Open the device and calibrate its clock, unless another worker of the run had done so."""
         limits = backend.open()
+        watch = Stopwatch(backend)
         if calibration is None:
-            calibration = calibrate(backend, stream)
+            calibration = calibrate(backend, watch, stream)
         else:
             warm_up(backend, stream)
         return cls(
@@ -38,9 +39,9 @@ class Instruments:
             limits,
             Operations(backend),
             Flusher(backend, limits),
-            Stopwatch(backend),
+            watch,
             calibration,
-            Sentinel(backend, calibration),
+            Sentinel(backend, watch, calibration),
         )
 
     def close(self) -> None:
@@ -48,4 +49,5 @@ class Instruments:
         self.flusher.close()
         self.operations.close()
         self.sentinel.close()
+        self.watch.close()
         self.backend.close()
