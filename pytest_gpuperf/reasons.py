@@ -55,7 +55,6 @@ REASONS: tuple[Cause, ...] = (
     Cause("below-clock", INCONCLUSIVE, "the time is not above the clock's own uncertainty", "put more work into the body, or measure with cache='steady'"),
     Cause("zero-ratio", INCONCLUSIVE, "the divisor is zero or cannot be told from zero", "measure something larger, or compare the difference"),
     Cause("impossible", INCONCLUSIVE, "the bandwidth is above what the device can move", "check Work: does the body really move these bytes in this cache state?"),
-    Cause("no-roof", INCONCLUSIVE, "the roof of this work could not be told from the clock's uncertainty", "use an absolute limit, or a larger body"),
     Cause("other-device", NOT_APPLICABLE, "the limit is for another device", "add a glob for this device, or '*'"),
 )
 

@@ -166,6 +166,9 @@ class State:
         case.judge(failed=body is not None or bool(case.undecideds))
         exceeded = case.exceeded()
         if body is not None:
+            # A skip says that the case does not count, but what it measured before has failed: that must not pass.
+            if exceeded is not None and isinstance(body, pytest.skip.Exception):
+                raise exceeded from None
             if exceeded is not None:
                 body.add_note(f"and its budgets: {exceeded}")
             raise body
@@ -203,6 +206,7 @@ class State:
             return
         if call.excinfo is not None and call.excinfo.value is running.case.raised:
             report.longrepr = call.excinfo.getrepr(style="value")
+        self._undecided_fixture(running, call, report)
         if self.options.enabled:
             self._decorate(running, call, report)
         if report.failed:
@@ -216,10 +220,20 @@ class State:
             running.written = True
             self.recorder.journal.append("case", case=self._record(item, running))
 
+    def _undecided_fixture(self, running: Running, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+        """Let a comparison in a fixture end the case as one in its body does: undecided is no error."""
+        error = None if call.excinfo is None else call.excinfo.value
+        if report.when != "setup" or not isinstance(error, (Inconclusive, Unmeasured)):
+            return
+        running.unmeasured_setup = error.reason
+        if not self.options.enabled or not self._strict(error.reason.verdict):
+            report.outcome = "skipped"
+            report.longrepr = (report.location[0], report.location[1] or 0, f"Skipped: {error if self.options.enabled else 'needs --gpuperf'}")
+
     def _decorate(self, running: Running, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         case = running.case
         if report.when == "setup" and running.unmeasured_setup is not None:
-            report.gpuperf_verdict = UNMEASURED  # type: ignore[attr-defined]
+            report.gpuperf_verdict = running.unmeasured_setup.verdict  # type: ignore[attr-defined]
             return
         if report.when != "call":
             return

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from plugin_runs import FAKE, NO_GPU, run_pytest
 
@@ -197,4 +195,4 @@ def test_an_option_that_cannot_be_is_a_usage_error(pytester, option, told):
     done = run_pytest(pytester, _CASE, option)
     assert done.status == 4
     assert f"ERROR: {told}" in done.text
-    assert not os.path.exists(done.path / "reports")
+    assert not (done.path / "reports").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import threading
 
 from plugin_runs import run_pytest
@@ -14,7 +15,7 @@ from pytest_gpuperf.records.schema import validate
 from pytest_gpuperf.testing import Example, fake_conftest
 
 _INI = "[pytest]\naddopts = -p no:benchmark -p no:hypothesispytest --gpuperf --gpuperf-limit=0.01\n"
-_HEAD = "import os, signal, time\nimport pytest\nfrom pytest_gpuperf import *\n\n"
+_HEAD = "import os, pathlib, signal, time\nimport pytest\nfrom pytest_gpuperf import *\n\n"
 
 
 def case(name: str, end: str = "pass", limits: str = 'time="<= 12 us"', body: str = "fake.kernel(5e-6)") -> str:
@@ -69,6 +70,7 @@ def test_ctrl_c_still_accounts_and_writes_run_file_and_page():
     assert done.run["run"]["exit_status"] == 2
     assert {name: number for name, number in done.run["account"].items() if number} == {"collected": 3, "PASS": 1, "UNMEASURED": 2}
     assert [one["outcome"] for one in done.run["cases"]] == ["passed", None]
+    assert [budget["measurement"] for one in done.run["cases"] for budget in one["budgets"]] == ["main", "main"]
     assert "account: collected 3 budgets = 1 PASS" in done.stdout
 
 
@@ -119,11 +121,16 @@ def test_a_bad_budget_is_one_clear_line_under_workers_too():
 
 
 def test_two_sessions_on_one_device_never_measure_at_the_same_time_and_the_waiter_says_for_whom(tmp_path):
-    # The body notes the span of real time in which its case held the device.
+    # Both sessions begin to measure together; the body notes the span of real time in which its case held the device.
     text = f"""
 @pytest.mark.parametrize("n", range(3))
 @pytest.mark.gpuperf(time="<= 12 us")
 def test_held(gpuperf, fake, n):
+    folder = pathlib.Path({str(tmp_path)!r})
+    (folder / f"ready-{{os.getpid()}}").touch()
+    give_up = time.time() + 30
+    while len(list(folder.glob("ready-*"))) < 2 and time.time() < give_up:
+        time.sleep(0.005)
     kernel = fake.kernel(5e-6)
     spans = []
     def body():
@@ -152,7 +159,7 @@ def test_held(gpuperf, fake, n):
     spans = sorted((float(first), float(last), pid) for pid, first, last in (line.split() for line in (tmp_path / "spans").read_text().splitlines()))
     assert len(spans) == 6
     assert len({pid for _, _, pid in spans}) == 2
-    assert all(before[1] <= after[0] for before, after in zip(spans, spans[1:], strict=False)), "two measured at the same time"
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans)), "two measured at the same time"
     waits = [one["measurements"][0]["waited"] for done in runs for one in done.run["cases"] if one["measurements"][0]["waited"]]
     assert waits, "nobody waited, so this test has seen nothing"
     assert all(" test_it.py::test_held[" in wait["for"] or wait["for"] == "another process" for wait in waits)

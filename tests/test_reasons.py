@@ -20,10 +20,16 @@ ROOT = PACKAGE.parent
 SOURCES = ("device", "cupti", "graph", "host", "ncu", "compiler", "nvml", "simulator")
 
 
+def texts_in(node):
+    return {inner.value for inner in ast.walk(node) if isinstance(inner, ast.Constant) and isinstance(inner.value, str)}
+
+
 def reasons_in(source):
-    """Return the texts of a module that may be codes: string constants inside a call of Reason."""
-    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "Reason"]
-    return {inner.value for call in calls for inner in ast.walk(call) if isinstance(inner, ast.Constant) and isinstance(inner.value, str)}
+    """Return what may be codes in a module: the texts inside calls of Reason, and what a text has after a verdict, as "UNMEASURED not-run"."""
+    tree = ast.parse(source)
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "Reason"]
+    named = re.findall(rf"(?:{'|'.join(VERDICTS)}) ([a-z-]+)", "\n".join(texts_in(tree)))
+    return set().union(named, *map(texts_in, calls))
 
 
 def test_every_reason_is_given_somewhere_in_the_package():
@@ -33,7 +39,7 @@ def test_every_reason_is_given_somewhere_in_the_package():
 
 def test_the_search_for_reasons_finds_them_also_where_one_of_two_is_chosen():
     assert reasons_in('x = Reason("a" if y else "b", f"{z} d")\nlog("c")') >= {"a", "b"}
-    assert "c" not in reasons_in('x = Reason("a")\nlog("c")')
+    assert reasons_in('x = Reason("a")\nlog("c, UNMEASURED not-run (3)")') == {"a", "not-run"}
 
 
 @pytest.mark.parametrize("cause", REASONS, ids=lambda cause: cause.code)

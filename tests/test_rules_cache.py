@@ -70,10 +70,10 @@ def test_steady_is_the_only_state_in_which_a_body_pays_for_all_of_its_writes():
 
 def test_steady_is_a_fixed_batch_of_at_most_500_calls_and_has_no_tails():
     fake = device(**STILL)
-    m = measured(fake, fake.kernel(2 * US), work=Work(reads=1 << 18), cache="steady", samples=6)
+    m = measured(fake, fake.kernel(2 * US), work=Work(reads=1 << 18), cache="steady", samples=80, limit=0.5)
     batch = m.details["samples"]["batch"]
     assert 4 <= batch <= 500
-    assert {len(row) for row in m.details["samples"]["rounds"]} <= {1, 2, 20} | set(range(1, 21))
+    assert m.time.samples >= 72, "enough for a p95, were there one"
     raw = m.details["samples"]["rounds"][0][0] * 1e-10
     assert raw > batch * 2 * US
     # A call of the batch costs its span and the gap to the next, not a launch from idle.

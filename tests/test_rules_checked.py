@@ -65,6 +65,18 @@ def test_the_order_of_a_sample(cache):
     assert text.count(ORDER[cache]) >= m.time.samples, text[-600:]
 
 
+def test_the_order_of_a_steady_sample():
+    fake = device(kind=Logged, **STILL)
+    arrays = [fake.array(1 << 17, "uint8") for _ in range(3)]
+    kernel = fake.kernel(1000 * US, effect=lambda one: (fake.log.append("body"), one.numpy().fill(7), None)[-1])
+    m = measured(fake, kernel, inputs=[(one,) for one in arrays], outputs=arrays, cache="steady")
+    batch = m.details["samples"]["batch"]
+    assert batch % 3 == 0
+    text = " ".join(fake.log).replace("spin block", "block")
+    order = "fill fill fill block body body body event" + " body" * batch + " event release digest"
+    assert text.count(order) >= m.time.samples, text[-600:]
+
+
 def _adder(fake, size=64):
     """A kernel that adds its input to an array in place: two calls leave something else than one."""
     total = fake.array(size, "int32")
@@ -185,7 +197,7 @@ def test_device_arrays_that_the_body_returns_are_digested_too():
         made.numpy()[:] = 7 + (len(calls) > 100)
         return {"made": (made, 3)}
 
-    with pytest.raises(NotIdentical, match="^changed between calls: "):
+    with pytest.raises(NotIdentical, match=r"^changed between calls: returned array 0"):
         measured(fake, fake.kernel(5 * US, effect=effect), limit=0.3)
     calls.clear()
     m = measured(fake, fake.kernel(5 * US, effect=lambda: [fake.array(0), fake.array(8).numpy().fill(3)]))

@@ -13,7 +13,7 @@ from pytest_gpuperf.work import Work
 @pytest.mark.parametrize("graph", [False, True])
 @pytest.mark.parametrize("duration", [0.3 * US, 2.005 * US, 20 * US, 333.3 * US])
 def test_the_time_is_what_a_profiler_calls_the_duration(duration, graph):
-    fake = device(seed=3)
+    fake = device(seed=3, jitter=0.0)
     m = measured(fake, fake.kernel(duration, graph=graph), limit=0.1)
     seen = statistics.median(one.duration for one in fake.launches if one.name == "body")
     assert m.time.point == pytest.approx(seen, abs=0.1 * US)

@@ -160,7 +160,7 @@ class FakeDevice:
         self._launching(kernel)
         row.effect(self._memory, *arguments)
         reads, writes = row.ranges(*arguments)
-        span = self._engine.spin(arguments[0], self._memory.bytes(arguments[1], 16)) if kernel == "spin" else self._engine.span(None, reads, writes)
+        span = self._engine.spin(arguments[0], self._memory.bytes(arguments[1], 16)) if kernel in {"spin", "spin_wide"} else self._engine.span(None, reads, writes)
         self._engine.enqueue(kernel, stream, span, graph=graph)
 
     def block(self, stream: int, timeout: float) -> None:

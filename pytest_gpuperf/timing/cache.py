@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 _COVER = 2
 #: Bytes of a steady rotation, in multiples of the L2: what returns after that many is not there any more.
 ROTATION = 4
+#: Argument sets of a steady rotation at most: a rotation and a batch must fit into the queue of a blocked stream, about 1000 operations.
+MAX_SETS = 250
 
 
 class Flusher:

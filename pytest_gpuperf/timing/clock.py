@@ -22,7 +22,9 @@ LAUNCH_SHARE = 0.70e-6
 SYSTEMATIC = 0.10e-6
 #: Spans of the spin kernels, in nanoseconds: the constant is flat over this range.
 SPINS = (1_000, 5_000, 20_000)
-_REPEATS = 24
+_REPEATS = 16
+#: Two spin kernels, with 16 and with 256 bytes of parameters: the constant is the middle between a launch of few and of many.
+_SPINNERS = (("spin", 0), ("spin_wide", 30))
 #: A spin kernel runs right before every block: the first kernel after an idle device starts up to 7 us late (seen on an H200), and that would be read
 #: as the body's. With it the reading of a spin kernel is the same to 0.03 us for any hold, cold or warm.
 RUNWAY_NS = 30_000
@@ -86,13 +88,19 @@ class Stopwatch:
     def _event(self) -> Any:
         return self._free.pop() if self._free else self.backend.event()
 
-    def start(self, body: Callable[[], Any], stream: int, timeout: float, before: Callable[[], Any] | None = None) -> Reading:
-        """Enqueue one reading: runway, block, [before,] event, body, event, release; read it later with `read`."""
+    def start(
+        self, body: Callable[[], Any], stream: int, timeout: float, before: Callable[[], Any] | None = None, *, runway: bool = True
+    ) -> Reading:
+        """Enqueue one reading: runway, block, [before,] event, body, event, release; read it later with `read`.
+
+        Without `runway` the caller has just put some 30 us of work on the stream.
+        """
         backend = self.backend
         first, last = self._event(), self._event()
         if not self._out:
             self._out = backend.alloc(256)
-        backend.launch("spin", (RUNWAY_NS, self._out), stream, blocks=1, threads=32)
+        if runway:
+            backend.launch("spin", (RUNWAY_NS, self._out), stream, blocks=1, threads=32)
         backend.block(stream, timeout)
         released = False
         try:
@@ -142,29 +150,36 @@ def warm_up(backend: Backend, stream: int, seconds: float = 0.05) -> None:
 def calibrate(backend: Backend, watch: Stopwatch, stream: int) -> Calibration:
     """Measure the constants: blocked reading less the spin kernel's own span (%globaltimer), plus the launch share."""
     warm_up(backend, stream)
-    constants, notes = [], []
+    found: dict[bool, dict[str, float]] = {}
     with scratch(backend, 256) as out:
         for graph in (False, True):
-            by_span = []
-            for span in SPINS:
-                extra = []
+            found[graph] = {name: _extra(backend, watch, stream, (name, (0,) * unused), out, graph=graph) - LAUNCH_SHARE for name, unused in _SPINNERS}
+    kernel, replay = (statistics.fmean(found[graph].values()) for graph in (False, True))
+    shown = [f"{' / '.join(f'{one * 1e6:.3f}' for one in found[graph].values())} us" for graph in (False, True)]
+    spans = "/".join(str(span // 1000) for span in SPINS)
+    detail = f"spin kernels of {spans} us with few / many parameters: kernels {shown[0]}, graph replays {shown[1]}; launch share {LAUNCH_SHARE * 1e6:.2f} us"
+    return Calibration(kernel, replay, SYSTEMATIC, detail)
 
-                def body(span: int = span, graph: bool = graph) -> None:
-                    backend.launch("spin", (span, out), stream, blocks=1, threads=32, graph=graph)
 
-                for _ in range(3):
-                    body()
-                backend.synchronize(stream)
-                for _ in range(_REPEATS):
-                    raw = watch.read(watch.start(body, stream, 1.0))
-                    first, last = struct.unpack("<QQ", backend.download(out, 16))
-                    extra.append(raw - (last - first) * 1e-9)
-                by_span.append(statistics.median(extra))
-            constants.append(statistics.median(by_span) - LAUNCH_SHARE)
-            notes.append("/".join(f"{(one - LAUNCH_SHARE) * 1e6:.3f}" for one in by_span))
-    kernel, graph_constant = constants
-    detail = f"spin kernels of {'/'.join(str(span // 1000) for span in SPINS)} us: kernels {notes[0]} us, graph replays {notes[1]} us; launch share {LAUNCH_SHARE * 1e6:.2f} us"
-    return Calibration(kernel, graph_constant, SYSTEMATIC, detail)
+def _extra(backend: Backend, watch: Stopwatch, stream: int, spinner: tuple[str, tuple[int, ...]], out: int, *, graph: bool) -> float:
+    """Return the median, over spans, of what a blocked reading adds to a spin kernel's own span."""
+    name, unused = spinner
+    by_span: list[float] = []
+    for span in SPINS:
+
+        def body(span: int = span) -> None:
+            backend.launch(name, (span, out, *unused), stream, blocks=1, threads=32, graph=graph)
+
+        for _ in range(3):
+            body()
+        backend.synchronize(stream)
+        extra: list[float] = []
+        for _ in range(_REPEATS):
+            raw = watch.read(watch.start(body, stream, 1.0))
+            first, last = struct.unpack("<QQ", backend.download(out, 16))
+            extra.append(raw - (last - first) * 1e-9)
+        by_span.append(statistics.median(extra))
+    return statistics.median(by_span)
 
 
 class Sentinel:

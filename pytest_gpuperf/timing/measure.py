@@ -12,7 +12,7 @@ from pytest_gpuperf.metrics import TAIL_SAMPLES
 from pytest_gpuperf.reasons import Reason
 from pytest_gpuperf.timing.body import compiled_before, watch_kind
 from pytest_gpuperf.timing.buffers import Buffers
-from pytest_gpuperf.timing.cache import ROTATION
+from pytest_gpuperf.timing.cache import MAX_SETS, ROTATION
 from pytest_gpuperf.timing.host import HostTaken, take_host
 from pytest_gpuperf.timing.quiet import quiet_host
 from pytest_gpuperf.timing.sampler import Plan, Sampler, Taken
@@ -162,6 +162,8 @@ def _needs_inputs(instruments: Instruments, request: Request) -> Reason | None:
     moved = 0 if work is None else work.bytes
     if moved >= needed:
         return None
+    if request.body.sets > MAX_SETS:
+        return Reason("needs-inputs", f"steady rotates at most {MAX_SETS} inputs= sets in a blocked stream, not {request.body.sets:,}; make each of them larger")
     sizes = {one.address: one.nbytes for arguments in request.body.arguments for one in device_arrays(list(arguments))}
     rotated = sum(sizes.values()) if request.body.sets > 1 else 0
     if rotated >= needed:

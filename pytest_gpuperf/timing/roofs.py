@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.reasons import Reason
 from pytest_gpuperf.timing.body import Body
-from pytest_gpuperf.timing.cache import ROTATION
+from pytest_gpuperf.timing.cache import MAX_SETS, ROTATION
 from pytest_gpuperf.timing.clock import KERNEL
 from pytest_gpuperf.timing.measure import Request, measure
 from pytest_gpuperf.values import Value
@@ -25,28 +25,36 @@ __tracebackhide__ = True
 _LARGE = 256 << 20
 _ALIGN = 256
 _QUICK = 0.03
-_BYTES_A_THREAD = 64
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Shape:
-    """One launch shape of the move kernel: threads a block, and blocks a multiprocessor (0: as many blocks as there are bytes for)."""
+    """One launch shape of the move kernel: threads a block, bytes a thread, and at most so many blocks a multiprocessor (0: no limit)."""
 
     threads: int
-    blocks_per_sm: int
+    bytes_a_thread: int
+    blocks_per_sm: int = 0
 
     def blocks(self, nbytes: int, sm_count: int) -> int:
-        """Return how many blocks move some bytes: 64 bytes a thread, and no more blocks than the shape allows.
+        """Return how many blocks move some bytes.
 
-        >>> Shape(256, 0).blocks(1 << 20, 132), Shape(512, 4).blocks(1 << 30, 132)
+        >>> Shape(256, 64).blocks(1 << 20, 132), Shape(512, 64, 4).blocks(1 << 30, 132)
         (64, 528)
         """
-        enough = max(1, -(-nbytes // (self.threads * _BYTES_A_THREAD)))
+        enough = max(1, -(-nbytes // (self.threads * self.bytes_a_thread)))
         return min(enough, self.blocks_per_sm * sm_count) if self.blocks_per_sm else enough
 
 
-#: The fastest of these is the roof; which one wins differs by chip and size.
-SHAPES: tuple[Shape, ...] = (Shape(256, 0), Shape(512, 0), Shape(512, 4), Shape(256, 8), Shape(1024, 2))
+#: The fastest of these is the roof; which one wins differs by chip and size. One access a thread reaches the driver's copy on an H200.
+SHAPES: tuple[Shape, ...] = (
+    Shape(128, 16),
+    Shape(256, 16),
+    Shape(64, 64),
+    Shape(256, 64),
+    Shape(1024, 64),
+    Shape(256, 64, 8),
+    Shape(512, 64, 4),
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -85,7 +93,7 @@ class Roofs:
         sets = 1
         if cache == "steady":
             needed = ROTATION * limits.l2_bytes
-            sets = 1 if work.bytes >= needed else -(-needed // max(reads + writes, 1))
+            sets = 1 if work.bytes >= needed else min(MAX_SETS, -(-needed // max(reads + writes, 1)))
         total = sets * (reads + writes)
         free, _ = backend.memory()
         if total > 0.9 * free:
