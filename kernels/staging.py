@@ -23,10 +23,15 @@ from kernels.device import VECTOR, load1, load16, store1, store16
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Threads a block.
-THREADS = 256
-#: Threads that share one row at most: each then moves two vectors of K and two of V at a time in rows of 4 KB.
+#: Threads a block of write_rows: a row of 4 KB then has a thread for each vector, the order in which memory is fastest.
+WRITE_THREADS = 256
+#: Threads a block of commit_rows, which moves two vectors of K and two of V a thread at a time.
 MAX_LANES = 128
+#: Up to so many rows a commit gives them MAX_LANES; of more, a warp each. Which rows are accepted only the device knows, and a warp
+#: that finds its row rejected costs about a hundred instructions: four a row are dear where few rows are accepted, and a warp a row
+#: costs less than 3 % where all are. With fewer rows the device is not full, and more lanes end sooner.
+MANY_ROWS = 32768
+WARP = 32
 #: The largest grid.
 MAX_BLOCKS = 2**31 - 1
 #: dtypes that the ops take, by their short names.
@@ -34,8 +39,8 @@ DTYPES = ("float16", "bfloat16", "float32")
 
 
 @device.inline
-def copy_rows(key, k, key_cache, kc, value, v, value_cache, vc, lane, lanes, vectors, row_bytes):
-    """Move one row of K and one of V from byte k and v to byte kc and vc: `vectors` of 16 bytes each, then single bytes."""
+def copy_twos(key, k, key_cache, kc, value, v, value_cache, vc, lane, lanes, vectors):
+    """Move the vectors of one row of K and one of V from byte k and v to byte kc and vc, two of each at a time."""
     i = lane
     while i + lanes < vectors:
         # Four independent loads are under way before the first store waits.
@@ -50,12 +55,25 @@ def copy_rows(key, k, key_cache, kc, value, v, value_cache, vc, lane, lanes, vec
         store16(value_cache, vc + near, v0)
         store16(value_cache, vc + far, v1)
         i += 2 * lanes
-    if i < vectors:
+    copy_ones(key, k, key_cache, kc, value, v, value_cache, vc, i, lanes, vectors)
+
+
+@device.inline
+def copy_ones(key, k, key_cache, kc, value, v, value_cache, vc, first, lanes, vectors):
+    """Move vector `first` and each `lanes` further on, one of each at a time."""
+    i = first
+    while i < vectors:
         near = VECTOR * i
         k0 = load16(key, k + near)
         v0 = load16(value, v + near)
         store16(key_cache, kc + near, k0)
         store16(value_cache, vc + near, v0)
+        i += lanes
+
+
+@device.inline
+def copy_tail(key, k, key_cache, kc, value, v, value_cache, vc, lane, lanes, vectors, row_bytes):
+    """Move the bytes behind the vectors."""
     byte = VECTOR * vectors + lane
     while byte < row_bytes:
         store1(key_cache, kc + byte, load1(key, k + byte))
@@ -68,35 +86,52 @@ def write_rows(key, value, key_cache, value_cache, slots, vectors, row_bytes, ke
                shift, key_block, key_slot, value_block, value_slot):  # fmt: skip
     """Move every row whose slot is not negative: threads (lane, row), any grid; arrays are flat bytes, steps are bytes.
 
-    Slot s begins at (s >> shift) * block + (s & (1 << shift) - 1) * slot bytes of its cache.
+    Slot s begins at (s >> shift) * block + (s & (1 << shift) - 1) * slot bytes of its cache. The first vectors of a row are read
+    beside its slot, not after it, so those of skipped rows are read too.
     """
-    row = cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
+    lane = cuda.threadIdx.x
+    lanes = cuda.blockDim.x
     offsets = (1 << shift) - 1
-    while row < slots.shape[0]:
+    near = VECTOR * min(lane, vectors - 1)
+    base = cuda.blockIdx.x * cuda.blockDim.y
+    while base < slots.shape[0]:
+        row = min(base + cuda.threadIdx.y, slots.shape[0] - 1)
         slot = slots[row]
-        if slot >= 0:
-            block = slot >> shift
-            offset = slot & offsets
-            copy_rows(key, row * key_step, key_cache, block * key_block + offset * key_slot,
-                      value, row * value_step, value_cache, block * value_block + offset * value_slot,
-                      cuda.threadIdx.x, cuda.blockDim.x, vectors, row_bytes)  # fmt: skip
-        row += cuda.gridDim.x * cuda.blockDim.y
+        k = row * key_step
+        v = row * value_step
+        if vectors > 0:
+            k0 = load16(key, k + near)
+            v0 = load16(value, v + near)
+            # The compiler may not move the loads over a barrier; without one it puts them behind the wait for the slot.
+            cuda.syncthreads()
+        if slot >= 0 and row == base + cuda.threadIdx.y:
+            kc = (slot >> shift) * key_block + (slot & offsets) * key_slot
+            vc = (slot >> shift) * value_block + (slot & offsets) * value_slot
+            if lane < vectors:
+                store16(key_cache, kc + near, k0)
+                store16(value_cache, vc + near, v0)
+            copy_ones(key, k, key_cache, kc, value, v, value_cache, vc, lane + lanes, lanes, vectors)
+            copy_tail(key, k, key_cache, kc, value, v, value_cache, vc, lane, lanes, vectors, row_bytes)
+        base += cuda.gridDim.x * cuda.blockDim.y
 
 
 @cuda.jit
 def commit_rows(key, value, key_cache, value_cache, slots, mask, vectors, row_bytes, key_step, value_step,
                 shift, key_block, key_slot, value_block, value_slot):  # fmt: skip
     """Move every row whose mask is set and slot is not negative, as `write_rows` does; other rows are not even read."""
-    row = cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
+    lane = cuda.threadIdx.x
     offsets = (1 << shift) - 1
+    row = cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
     while row < slots.shape[0]:
         slot = slots[row]
-        if mask[row] != 0 and slot >= 0:
-            block = slot >> shift
-            offset = slot & offsets
-            copy_rows(key, row * key_step, key_cache, block * key_block + offset * key_slot,
-                      value, row * value_step, value_cache, block * value_block + offset * value_slot,
-                      cuda.threadIdx.x, cuda.blockDim.x, vectors, row_bytes)  # fmt: skip
+        # Not `and`: both loads are then under way before either is waited for.
+        if (slot >= 0) & (mask[row] != 0):
+            k = row * key_step
+            v = row * value_step
+            kc = (slot >> shift) * key_block + (slot & offsets) * key_slot
+            vc = (slot >> shift) * value_block + (slot & offsets) * value_slot
+            copy_twos(key, k, key_cache, kc, value, v, value_cache, vc, lane, cuda.blockDim.x, vectors)
+            copy_tail(key, k, key_cache, kc, value, v, value_cache, vc, lane, cuda.blockDim.x, vectors, row_bytes)
         row += cuda.gridDim.x * cuda.blockDim.y
 
 
@@ -164,7 +199,7 @@ def _plan(kernel: Any, arrays: tuple[Any, ...], stream: int, blocks: int | None,
     vectors = row_bytes // VECTOR if aligned else 0
     if rows == 0 or row_bytes == 0:
         return Plan(_nothing, rows, row_bytes, vectors)
-    lanes, together = threads or _threads(rows, row_bytes, vectors)
+    lanes, together = threads or _threads(rows, row_bytes, vectors, masked="mask" in found)
     if lanes < 1 or together < 1 or lanes * together > 1024:
         raise ValueError(f"{kernel.__name__}: {lanes} x {together} threads a block; takes 1 to 1024")
     launch = device.configured(kernel, blocks or min(MAX_BLOCKS, -(-rows // together)), (lanes, together), stream)
@@ -195,11 +230,16 @@ def _cache_steps(cache: device.Memory, shift: int) -> tuple[int, int]:
     return (cache.strides[0] if shift else cache.strides[1], cache.strides[1])
 
 
-def _threads(rows: int, row_bytes: int, vectors: int) -> tuple[int, int]:
-    """Return lanes a row (two vectors or four bytes each) and rows a block, both powers of two, about THREADS together."""
-    share = -(-vectors // 2) if vectors else -(-row_bytes // 4)
-    lanes = min(MAX_LANES, _power(share))
-    return lanes, min(_power(rows), THREADS // lanes)
+def _threads(rows: int, row_bytes: int, vectors: int, *, masked: bool) -> tuple[int, int]:
+    """Return lanes a row and rows a block, both powers of two.
+
+    A lane of a write moves one vector of K and one of V, a lane of a commit two of each; without vectors four bytes.
+    """
+    threads = MAX_LANES if masked else WRITE_THREADS
+    most = WARP if masked and rows > MANY_ROWS else threads
+    share = -(-vectors // (2 if masked else 1)) if vectors else -(-row_bytes // 4)
+    lanes = min(most, _power(share))
+    return lanes, min(_power(rows), threads // lanes)
 
 
 def _power(number: int) -> int:

@@ -9,7 +9,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.budgets.judge import Judgement, unjudged
-from pytest_gpuperf.errors import BadBudget, BudgetExceeded
+from pytest_gpuperf.errors import BadBudget, BudgetExceeded, GpuPerfError
 from pytest_gpuperf.metrics import TAIL_SAMPLES, nearest
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNMEASURED, Reason, Verdict, worst
 from pytest_gpuperf.values import reason_record
@@ -84,10 +84,10 @@ class Case:
         """Remember a comparison that could not be decided, also where the body swallows its error."""
         self.undecideds.append(Undecided(error.reason, str(error), _caller()))
 
-    def judge(self, failed: bool) -> None:
-        """Judge every budget, once: of markers and of measure's `budget=`."""
+    def judge(self, ended: Reason | None = None) -> None:
+        """Judge every budget, once: of markers and of measure's `budget=`; `ended` says why the body did not reach its end."""
         for budget in self.marks.budgets:
-            for name, reason in self._targets(budget, failed=failed):
+            for name, reason in self._targets(budget, ended):
                 if reason is not None:
                     self.judgements.append(unjudged(budget, name, reason))
                     continue
@@ -110,7 +110,7 @@ class Case:
         """Account for every budget of a case whose body never ran."""
         self.judgements += [unjudged(budget, budget.of or "main", reason) for budget in self.marks.budgets]
 
-    def _targets(self, budget: Budget, *, failed: bool) -> list[tuple[str, Reason | None]]:
+    def _targets(self, budget: Budget, ended: Reason | None) -> list[tuple[str, Reason | None]]:
         """Return the measurements that a budget is for, each with the reason why it cannot be judged there."""
         names = list(self.measurements)
         wanted = budget.of or "main"
@@ -118,8 +118,8 @@ class Case:
             return [(wanted, Reason("other-device", f"the limit is for {budget.glob}"))]
         if wanted in names:
             return [(wanted, None)]
-        if failed:
-            return [(wanted, Reason("body-failed"))]
+        if ended is not None:
+            return [(wanted, ended)]
         if budget.of is None:
             return [(name, None) for name in names] or [(wanted, Reason("no-measurement"))]
         return [(wanted, None)]
@@ -199,6 +199,15 @@ def _caller() -> str:
     source = linecache.getline(name, line, frame.f_globals).strip()
     short = name.replace("\\", "/").rpartition("/")[2]
     return f"{short}:{line}" + (f": {source}" if source else "")
+
+
+def hide_frames(excinfo: Any) -> None:
+    """Let the traceback of what a user got wrong end at the user's line; a defect of the plugin keeps its frames."""
+    if isinstance(excinfo.value, (GpuPerfError, ValueError, TypeError)):
+        theirs = [entry for entry in excinfo.traceback if not str(entry.frame.f_globals.get("__name__")).startswith("pytest_gpuperf.")]
+        if theirs:
+            # pytest cuts tracebacks anew from the raw chain, so a list without our frames would not last.
+            theirs[-1]._rawentry.tb_next = None  # noqa: SLF001
 
 
 def plain_error(error: BaseException) -> str:

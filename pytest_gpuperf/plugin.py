@@ -22,7 +22,8 @@ _MARKER = (
     "'p99 <= 20 us', '>= 80 %' or '<= 1.3 x roof'; a list; or a dict from device glob to either. of= names a measurement; "
     "gpu=True makes the case UNMEASURED without a GPU before its fixtures run"
 )
-_STATE = pytest.StashKey[Any]()
+_OPTIONS = pytest.StashKey[Any]()
+_STATE = pytest.StashKey["State"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
         options = read_options(config)
     except OptionError as error:
         raise pytest.UsageError(str(error)) from None
-    config.stash[_STATE] = options
+    config.stash[_OPTIONS] = options
     if options.enabled and not config.option.collectonly:
         from pytest_gpuperf import parallel
 
@@ -53,19 +54,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _state(config: pytest.Config) -> State:
     """Return the session's state, made at its first use."""
-    found = config.stash[_STATE]
-    from pytest_gpuperf.state import State
+    if _STATE not in config.stash:
+        from pytest_gpuperf.state import State
 
-    if not isinstance(found, State):
-        found = State(config, found)
-        config.stash[_STATE] = found
-    return found
+        config.stash[_STATE] = State(config, config.stash[_OPTIONS])
+    return config.stash[_STATE]
 
 
 def _active(config: pytest.Config) -> State | None:
     """Return the state where this session has one: with --gpuperf, or once a test uses the fixture or its marker."""
-    found = config.stash.get(_STATE, None)
-    return found if hasattr(found, "runtime") else None
+    return config.stash.get(_STATE, None)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -136,7 +134,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """Give reports their verdicts; write the case down after its last phase."""
     state = _active(item.config)
     if state is not None and call.excinfo is not None and not item.config.option.fulltrace:
-        state.hide_frames(call.excinfo)
+        from pytest_gpuperf.case import hide_frames
+
+        hide_frames(call.excinfo)
     report = yield
     state = _active(item.config)
     if state is not None:

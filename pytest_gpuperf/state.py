@@ -11,7 +11,7 @@ import pytest
 
 from pytest_gpuperf.budgets.collect import Marks, read_marks
 from pytest_gpuperf.case import Case, Undecided, undecided_verdict
-from pytest_gpuperf.errors import BadBudget, GpuPerfError, Inconclusive, Unmeasured
+from pytest_gpuperf.errors import BadBudget, Inconclusive, Unmeasured
 from pytest_gpuperf.fixture import GpuPerf
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, UNMEASURED, Reason, Verdict
 from pytest_gpuperf.recorder import Recorder, now, simulator_on
@@ -163,7 +163,7 @@ class State:
         if not self.options.enabled:
             self._end_unenabled(case, body)
             return
-        case.judge(failed=body is not None or bool(case.undecideds))
+        case.judge(_ended(body, case))
         exceeded = case.exceeded()
         if body is not None:
             # A skip says that the case does not count, but what it measured before has failed: that must not pass.
@@ -189,15 +189,6 @@ class State:
     def _strict(self, verdict: Verdict) -> bool:
         strict = self.options.strict
         return (verdict == UNMEASURED and strict in {"unmeasured", "all"}) or (verdict == INCONCLUSIVE and strict == "all")
-
-    @staticmethod
-    def hide_frames(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Let the traceback of what a user got wrong end at the user's line; a defect of the plugin keeps its frames."""
-        if isinstance(excinfo.value, (GpuPerfError, ValueError, TypeError)):
-            theirs = [entry for entry in excinfo.traceback if not str(entry.frame.f_globals.get("__name__")).startswith("pytest_gpuperf.")]
-            if theirs:
-                # pytest cuts tracebacks anew from the raw chain, so a list without our frames would not last.
-                theirs[-1]._rawentry.tb_next = None  # noqa: SLF001
 
     def report(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         """Give a phase's report the case's verdict, shorten our own errors, and write the case down after its last phase."""
@@ -305,6 +296,13 @@ class State:
         # Without a GPU the page shows what the project recorded on one.
         recorded = sorted((self.config.rootpath / "reports" / "reference").glob("*.json"))
         return recorded[-1] if recorded else None
+
+
+def _ended(body: BaseException | None, case: Case) -> Reason | None:
+    """Say why a body did not reach its end; None where it did."""
+    if isinstance(body, pytest.skip.Exception):
+        return Reason("skipped")
+    return Reason("body-failed") if body is not None or case.undecideds else None
 
 
 def _levels(item: pytest.Item) -> Iterator[tuple[str, Any]]:

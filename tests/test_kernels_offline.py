@@ -60,6 +60,8 @@ def _linked(ptx: bytes) -> dict[str, object]:
         "stack": sum(int(number) for number in re.findall(r"(\d+) bytes stack frame", log)),
         "ptx": {access: len(re.findall(re.escape(access), text)) for access in ("ld.global.v4.b32", "st.global.v4.b32")},
         "sass": {access: len(re.findall(rf"\b{re.escape(access)}\b", sass)) for access in ("LDG.E.128", "STG.E.128")},
+        "instructions": re.findall(r"^\s+/\*[0-9a-f]{4}\*/\s+(.*?)\s*;", sass, re.MULTILINE),
+        "order": re.findall(r"\b(LDG\.E[.\w]*|STG\.E[.\w]*|BAR|BRA|EXIT)\b", sass),
     }
 
 
@@ -110,13 +112,44 @@ def test_registers_leave_half_of_an_sm_busy(compiled):
         assert 65536 // (each * row["threads"]) * row["threads"] >= 1024, f"{name}: {row['registers']} registers"
 
 
-def test_staging_moves_vectors_with_four_loads_under_way(compiled):
-    rows = {name: row for name, row in compiled["rows"].items() if row["module"] == "staging"}
-    assert rows
-    for name, row in rows.items():
-        assert row["ptx"]["ld.global.v4.b32"] == row["ptx"]["st.global.v4.b32"] == 6, name
+@pytest.fixture(scope="module")
+def staging(compiled):
+    return {name: row for name, row in compiled["rows"].items() if row["module"] == "staging"}
+
+
+def test_staging_moves_vectors(staging):
+    # A write: two that do not wait for the slot, two of a loop. A commit: four of a loop, two behind it.
+    accesses = {"write_all": 4, "commit_masked": 6}
+    assert {name.split(".")[0] for name in staging} == set(accesses)
+    for name, row in staging.items():
+        expected = accesses[name.split(".")[0]]
+        assert row["ptx"]["ld.global.v4.b32"] == row["ptx"]["st.global.v4.b32"] == expected, name
         # ptxas may unroll the loop, so there may be more of them in SASS.
-        assert row["sass"]["LDG.E.128"] == row["sass"]["STG.E.128"] >= 6, name
+        assert row["sass"]["LDG.E.128"] == row["sass"]["STG.E.128"] >= expected, name
+
+
+def test_a_write_reads_rows_beside_their_slots(staging):
+    for name, row in staging.items():
+        if name.startswith("write_all."):
+            lines = row["instructions"]
+            before = lines[: next(number for number, line in enumerate(lines) if "BAR.SYNC" in line)]
+            slot, *vectors = (number for number, line in enumerate(before) if re.search(r"\bLDG\.", line))
+            assert ["LDG.E.128" in before[number] for number in vectors] == [True, True], f"{name}: {before}"
+            first = int(re.search(r"LDG\S* R(\d+),", before[slot])[1])
+            # Whatever names the slot's registers would wait for it.
+            waits = [line for line in before[slot + 1 :] if re.search(rf"\bR({first}|{first + 1})\b", line)]
+            assert not waits, f"{name}: {waits}"
+
+
+def test_a_commit_waits_once_for_slot_and_mask(staging):
+    slot = {"int32": "LDG.E", "int64": "LDG.E.64"}
+    for name, row in staging.items():
+        if name.startswith("commit_masked."):
+            first = next(number for number, access in enumerate(row["order"]) if access.startswith("LDG"))
+            assert set(row["order"][first : first + 2]) == {slot[name.split(".")[1]], "LDG.E.U8"}, f"{name}: {row['order']}"
+            # Then it has four loads under way before its first store.
+            vectors = [access for access in row["order"][first + 2 :] if access.endswith(".128")]
+            assert vectors[:5] == ["LDG.E.128"] * 4 + ["STG.E.128"], f"{name}: {vectors}"
 
 
 if __name__ == "__main__":

@@ -64,6 +64,12 @@ def _spoils_its_state(out, state, call):
     state[0] += call
 
 
+def _gives_its_state_up(out, state, call):
+    out[:] = 1.0
+    if call < 2:
+        state[:] = 5.0
+
+
 ROWS = (
     Wrong("accumulates into its output", _accumulates, r"^(changed between calls: outputs\[0\]|not written)"),
     Wrong("is wrong now and then", _wrong_now_and_then, r"^changed between calls: outputs\[0\]"),
@@ -73,6 +79,7 @@ ROWS = (
     Wrong("counts its calls", _keeps_count, r"^changed between calls: outputs\[0\]"),
     Wrong("flips the sign of a zero", _flips_a_sign, r"^changed between calls: outputs\[0\]"),
     Wrong("flips a bit of a NaN", _flips_a_payload, r"^changed between calls: outputs\[0\]"),
+    Wrong("stops changing its state", _gives_its_state_up, r"^changed between calls: inout\[0\]"),
     Wrong("spoils its state", _spoils_its_state, r"^changed between calls: inout\[0\]"),
 )
 
@@ -103,3 +110,15 @@ def test_the_right_one_beside_them_is_accepted(cache):
         m = gpuperf.measure(fake.kernel(1000 * US, effect=effect), outputs=[out], inout=[state], cache=cache, work=Work(reads=1 << 20))
     assert m.time.number is not None
     assert set(state.numpy().tolist()) == {5.0}
+
+
+@pytest.mark.parametrize("cache", ["cold", "steady"])
+def test_one_that_undoes_itself_is_accepted(cache):
+    # An even number of calls in a batch ends where it began: that is no body that stopped writing.
+    fake = device(**STILL)
+    state = fake.array(8)
+    state.numpy()[:] = 1.0
+    flip = fake.kernel(1000 * US, effect=lambda: state.numpy().__imul__(-1.0))
+    with bench(fake, limit=0.5) as gpuperf:
+        gpuperf.measure(flip, inout=[state], cache=cache, work=Work(reads=1 << 20))
+    assert set(state.numpy().tolist()) == {-1.0}

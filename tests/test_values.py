@@ -157,6 +157,8 @@ def test_counts_stay_exact_through_sums_and_products_and_not_through_ratios():
     assert one - two == 8
     assert one + two == 72
     assert 2 * two == 64
+    assert abs(two - one) == 8
+    assert abs(one - 40) == 0
     assert one != two
     assert not one == two  # noqa: SIM201
     for inexact in (one / two, one * seconds(1.0), seconds(1.0)):
@@ -351,6 +353,7 @@ def test_values_can_be_copied_pickled_hashed_and_recorded():
 
 def test_an_interval_that_says_nothing_decides_nothing():
     wild = Value(1.0, "s", "device", -math.inf, math.inf)
+    assert (wild * 0.0).bounds == (wild * seconds(1.0, 1.0)).bounds == (-math.inf, math.inf)
     for value in (wild, wild * 0.0, wild - wild, wild * wild, seconds(math.nan), seconds(1.0) * math.nan):
         for compare in ORDERINGS.values():
             with pytest.raises(Inconclusive):
@@ -385,8 +388,9 @@ def _true(value, random_part, position):
 @given(left=values_with_a_point(), right=values_with_a_point(), third=values_with_a_point(), position=positions)
 def test_the_true_result_is_inside_the_interval_wherever_the_truth_is_inside_the_operands(symbol, left, right, third, position):
     (a, a_random), (b, b_random), (c, c_random) = left, right, third
+    # Next to zero a quotient of floats is rounding alone.
+    assume(symbol != "/" or b.bounds[0] > 1e-3 or b.bounds[1] < -1e-3)
     result = ARITHMETIC[symbol](a, b)
-    assume(result.number is not None)
     truth = ARITHMETIC[symbol](_true(a, a_random, position), _true(b, b_random, position))
     low, high = result.bounds
     slack = 1e-9 * (1 + abs(low) + abs(high))

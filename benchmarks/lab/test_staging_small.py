@@ -8,7 +8,7 @@ import staging_lab as lab
 
 OUT = []
 
-@pytest.mark.parametrize("rows", [5, 40, 288, 1152])
+@pytest.mark.parametrize("rows", [5, 40, 288, 1152, 8192])
 def test_small(gpuperf, rows):
     step, V = 4096, 256
     def bits(n): return torch.randint(-(2**15), 2**15, (n, 8, 256), dtype=torch.int16, device="cuda").view(torch.float16)
@@ -22,17 +22,12 @@ def test_small(gpuperf, rows):
     res = {}
     def go(name, f):
         res[name] = gpuperf.measure(f, name=name, inout=(kc, vc), cache="cold").time.point * 1e6
-    for th in [(128, 2), (128, 1), (256, 1), (64, 1)]:
-        go("w old %sx%s" % th, staging.plan_write_all(key, value, kc, vc, slots, threads=th, stream=st))
-        go("c old %sx%s" % th, staging.plan_commit_masked(key, value, kc, vc, slots, mask, threads=th, stream=st))
-    for fn in (lab.early_y, lab.bar, lab.bar_y):
-        for th in [(256, 1), (128, 1), (64, 1)]:
-            k = fn[(rows, 2 if fn is not lab.bar else 1), th, ext]
-            go("w %s %sx%s" % (fn.py_func.__name__, *th), lambda: k(*raw, s, V, step))
-    for fn in (lab.tile_both, lab.tile_y):
-        for th in [(256, 1), (128, 1)]:
-            for tile in (1, 2):
-                k = fn[(-(-rows // tile), 2 if fn is lab.tile_y else 1), th, ext]
-                go("c %s %sx%s t%s" % (fn.py_func.__name__, *th, tile), lambda: k(*raw, s, m, V, step, tile))
+    for name, mod in (("before", lab.staging_before), ("new", staging)):
+        go(f"w {name}", mod.plan_write_all(key, value, kc, vc, slots, stream=st))
+        go(f"c {name}", mod.plan_commit_masked(key, value, kc, vc, slots, mask, stream=st))
+    go("w new 128x2", staging.plan_write_all(key, value, kc, vc, slots, threads=(128, 2), stream=st))
+    go("c new 256x1", staging.plan_commit_masked(key, value, kc, vc, slots, mask, threads=(256, 1), stream=st))
+    k = lab.bar[rows, (256, 1), ext]
+    go("w bar", lambda: k(*raw, s, V, step))
     with open(os.path.join(os.environ.get("OUT", "/tmp"), "small.txt"), "a") as f:
         f.write(f"{rows}: " + " | ".join("%s %.2f" % (n, t) for n, t in sorted(res.items(), key=lambda p: (p[0][0], p[1]))) + "\n")

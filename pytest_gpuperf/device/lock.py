@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _FOLDER = "gpuperf-locks"
 _POLL_SECONDS = 0.02
+_SOMEBODY = "another process"
 # A wait shorter than this is not worth a line on the terminal.
 _TELL_AFTER_SECONDS = 0.5
 
@@ -106,8 +107,8 @@ class DeviceLock:
             note = json.loads(self._note.read_text(encoding="utf-8"))
             pid, label, started = int(note["pid"]), str(note["label"]), str(note["started"])
         except (OSError, ValueError, KeyError, TypeError):
-            return "another process"
-        return f"pid {pid} {label} (since {started})" if _alive(pid) else "another process"
+            return _SOMEBODY
+        return f"pid {pid} {label} (since {started})" if _alive(pid) else _SOMEBODY
 
     def _acquire(self) -> tuple[_FileLock, Waited | None]:
         import filelock
@@ -121,7 +122,9 @@ class DeviceLock:
             try:
                 lock.acquire(timeout=0)
             except filelock.Timeout:
-                holder = holder or self.holder()
+                # The holder's note may come a moment after its lock: ask again until it names somebody.
+                if holder in {None, _SOMEBODY}:
+                    holder = self.holder()
             except OSError as error:
                 if not isinstance(error, PermissionError) or isinstance(lock, _ReadOnlyLock) or not os.access(self.path, os.R_OK):
                     raise self._cannot(error) from error

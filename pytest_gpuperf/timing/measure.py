@@ -78,6 +78,8 @@ class _First:
     known: bool | None
     kind: str
     other_stream: str
+    entry: Sequence[int] = ()
+    changed: Sequence[int] = ()
 
 
 def measure(instruments: Instruments, request: Request) -> Timed:
@@ -100,15 +102,12 @@ def measure(instruments: Instruments, request: Request) -> Timed:
             )  # fmt: skip
             hole = _needs_inputs(instruments, request)
             taken = Taken() if hole else _sample(instruments, request, buffers, first)
-            failure = None
-            if not request.body.varies and buffers.first_difference is not None:
-                failure = buffers.explain(body, request.stream)
-            elif request.body.varies and (unwritten := buffers.not_written(body, request.stream)):
-                failure = NotIdentical(unwritten)
+            failure = _failure(request, buffers)
             result = _leave_one_call(instruments, request, buffers, compare=failure is None and not request.body.varies)
             if failure is None and not request.body.varies and buffers.first_difference is not None:
                 failure = buffers.explain(body, request.stream)
                 result = _leave_one_call(instruments, request, buffers, compare=False)
+            failure = failure or (buffers.given_up(first.entry, first.changed, request.stream) if not request.roof else None)
         return _assemble(instruments, request, buffers, first, host, taken, hole, result, failure)
     finally:
         buffers.close()
@@ -131,10 +130,12 @@ def _first_calls(instruments: Instruments, request: Request, buffers: Buffers) -
         backend.synchronize()
 
     prepare(0)
+    entry = buffers.look_at_inouts(stream)
     start = backend.now()
     body(0)
     backend.synchronize(stream)
     wall = backend.now() - start
+    changed = buffers.look_at_inouts(stream)
     prepare(0)
     _, kind = watch_kind(lambda: body(0))
     host = 0.0
@@ -151,7 +152,7 @@ def _first_calls(instruments: Instruments, request: Request, buffers: Buffers) -
         backend.synchronize()
         busy.append((all_done - done) - (backend.now() - all_done))
     other = f"the device stays busy for {min(busy) * 1e6:.0f} us more after the stream {stream:#x} is idle" if min(busy) > _STILL_BUSY else ""
-    return _First(wall, host, known, kind, other)
+    return _First(wall, host, known, kind, other, entry, changed)
 
 
 def _needs_inputs(instruments: Instruments, request: Request) -> Reason | None:
@@ -181,6 +182,16 @@ def _sample(instruments: Instruments, request: Request, buffers: Buffers, first:
     instruments.sentinel.long.clear()
     instruments.sentinel.rounds = 0
     return sampler.take(calibration.constant(first.kind)[1])
+
+
+def _failure(request: Request, buffers: Buffers) -> NotIdentical | None:
+    """Say what is wrong with what the timed calls left; None where nothing is."""
+    if request.body.varies:
+        unwritten = buffers.not_written(request.body, request.stream)
+        return NotIdentical(unwritten) if unwritten else None
+    if buffers.first_difference is not None:
+        return buffers.explain(request.body, request.stream)
+    return None
 
 
 def _leave_one_call(instruments: Instruments, request: Request, buffers: Buffers, *, compare: bool) -> Any:
