@@ -13,6 +13,7 @@ from pytest_gpuperf.budgets.collect import Marks, read_marks
 from pytest_gpuperf.case import Case, Undecided, undecided_verdict
 from pytest_gpuperf.errors import BadBudget, Inconclusive, Unmeasured
 from pytest_gpuperf.fixture import GpuPerf
+from pytest_gpuperf.items import MARKS, budgets_of, is_case, levels, place_of
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, UNMEASURED, Reason, Verdict
 from pytest_gpuperf.recorder import Recorder, now, simulator_on
 from pytest_gpuperf.records.keys import bare_nodeid
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from pytest_gpuperf.options import Config
 
-MARKS = pytest.StashKey[Marks]()
 CASE = pytest.StashKey["Running"]()
 STATE = pytest.StashKey["State"]()
 
@@ -100,7 +100,7 @@ class State:
 
     def read_item(self, item: pytest.Item) -> None:
         """Read the markers of one collected test; BadBudget for what could not be judged later."""
-        marks = list(_levels(item))
+        marks = list(levels(item))
         uses = "gpuperf" in getattr(item, "fixturenames", ())
         if not marks and not uses:
             return
@@ -116,13 +116,13 @@ class State:
         """Write down which budgets are to be accounted for."""
         if self.recorder is None:
             return
-        self.recorder.journal.append("collected", items=[_budgets_of(item) for item in items if _is_case(item)])
+        self.recorder.journal.append("collected", items=[budgets_of(item) for item in items if is_case(item)])
         if self.deselected:
             self.recorder.journal.append("deselected", items=self.deselected)
 
     def drop(self, items: list[pytest.Item]) -> None:
         """Remember what was deselected."""
-        self.deselected += [_budgets_of(item) for item in items if _is_case(item)]
+        self.deselected += [budgets_of(item) for item in items if is_case(item)]
 
     def begin(self, item: pytest.Item) -> None:
         """Start a case; end it as UNMEASURED where it needs a GPU and there is none."""
@@ -132,7 +132,7 @@ class State:
         runtime = self.runtime
         running = Running(Case(bare_nodeid(item.nodeid), marks, runtime.device))
         item.stash[CASE] = running
-        if self.recorder is not None and _is_case(item):
+        if self.recorder is not None and is_case(item):
             self.recorder.journal.append("start", case=self._place(item, running))
         if marks.gpu and runtime.hole is not None:
             running.unmeasured_setup = runtime.hole
@@ -207,7 +207,7 @@ class State:
                 self.runtime.probe()
         elif report.skipped and running.outcome == "passed":
             running.outcome = "skipped"
-        if report.when == "teardown" and self.recorder is not None and _is_case(item) and not running.written:
+        if report.when == "teardown" and self.recorder is not None and is_case(item) and not running.written:
             running.written = True
             self.recorder.journal.append("case", case=self._record(item, running))
 
@@ -241,21 +241,8 @@ class State:
         report.gpuperf_simulator = simulator_on() and self.runtime.backend is None  # type: ignore[attr-defined]
 
     def _place(self, item: pytest.Item, running: Running) -> dict[str, Any]:
-        path, line, _ = item.location
-        callspec = getattr(item, "callspec", None)
-        parameters = {} if callspec is None else {name: _short(value) for name, value in callspec.params.items()}
-        backend = self.runtime.backend
-        return {
-            "nodeid": bare_nodeid(item.nodeid),
-            "device": self.runtime.uuid,
-            "source": "device" if backend is not None else "simulator" if simulator_on() else "host",
-            "worker": self.worker,
-            "file": path,
-            "line": None if line is None else line + 1,
-            "function": getattr(item, "originalname", None) or item.name,
-            "parameters": parameters,
-            "started": running.started,
-        }
+        source = "device" if self.runtime.backend is not None else "simulator" if simulator_on() else "host"
+        return place_of(item) | {"device": self.runtime.uuid, "source": source, "worker": self.worker, "started": running.started}
 
     def _record(self, item: pytest.Item, running: Running) -> dict[str, Any]:
         case = running.case
@@ -303,49 +290,6 @@ def _ended(body: BaseException | None, case: Case) -> Reason | None:
     if isinstance(body, pytest.skip.Exception):
         return Reason("skipped")
     return Reason("body-failed") if body is not None or case.undecideds else None
-
-
-def _levels(item: pytest.Item) -> Iterator[tuple[str, Any]]:
-    """Yield (level, marker) for every gpuperf marker of a test."""
-    callspec = getattr(item, "callspec", None)
-    of_parameters = [id(mark) for mark in getattr(callspec, "marks", ())]
-    for node, mark in item.iter_markers_with_node("gpuperf"):
-        if node is item:
-            level = "parameter marker" if id(mark) in of_parameters or any(mark is one for one in getattr(callspec, "marks", ())) else "function marker"
-        else:
-            level = next((name for kind, name in _NODES if isinstance(node, kind)), "package marker")
-        yield level, mark
-
-
-_NODES: tuple[tuple[type, str], ...] = ((pytest.Class, "class marker"), (pytest.Module, "module marker"))
-
-
-def _is_case(item: pytest.Item) -> bool:
-    return "gpuperf" in getattr(item, "fixturenames", ())
-
-
-def _budgets_of(item: pytest.Item) -> dict[str, Any]:
-    marks = item.stash.get(MARKS, Marks())
-    budgets = [
-        {
-            "measurement": one.of or "main",
-            "quantity": one.limit.quantity,
-            "statistic": one.limit.statistic,
-            "text": one.limit.text,
-            "op": one.limit.op,
-            "limit": one.limit.number,
-            "unit": one.limit.unit,
-            "origin": one.origin,
-            "glob": one.glob,
-        }
-        for one in marks.budgets
-    ]
-    return {"nodeid": bare_nodeid(item.nodeid), "budgets": budgets}
-
-
-def _short(value: object) -> str:
-    text = repr(value) if not isinstance(value, str) else value
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def fixture_object(state: State, item: pytest.Item) -> GpuPerf:

@@ -68,248 +68,6 @@ def flat_p(draft, cu, sampled, accepted, mask, requests, tokens, columns, row_st
 SIGS["flat_p"] = P
 
 @cuda.jit
-def tidy(draft, cu, sampled, columns, row_step, each, accepted, mask):
-    requests = int32(cu.shape[0])
-    tokens = int32(mask.shape[0])
-    first = cuda.shared.array(32, int32)
-    lane = int32(cuda.threadIdx.x)
-    lanes = int32(cuda.blockDim.x)
-    mine = int32(cuda.threadIdx.y)
-    round = int32(int32(cuda.blockIdx.x) * int32(cuda.blockDim.y))
-    step = int32(int32(cuda.gridDim.x) * int32(cuda.blockDim.y))
-    total = int32(0)
-    if requests > 0:
-        total = cu[uint32(requests - 1)]
-    round0 = round
-    while round < requests:
-        request = int32(round + mine)
-        here = min(request, int32(requests - 1))
-        start = int32(0)
-        if here > 0:
-            start = cu[uint32(here - 1)]
-        end = cu[uint32(here)]
-        row = int64(here) * int64(row_step)
-        known = lane < columns
-        token = int64(0)
-        if known:
-            token = int64(sampled[uint64(row + lane)])
-        if lane == 0:
-            first[uint32(mine)] = NONE
-        cuda.syncthreads()
-        drafts = int32(end - start)
-        if request >= requests:
-            drafts = int32(0)
-        p = lane
-        while p < drafts:
-            if not known or token != draft[uint32(start + p)]:
-                cuda.atomic.min(first, uint32(mine), p)
-                break
-            p = int32(p + lanes)
-            known = p < columns
-            if known and p < drafts:
-                token = int64(sampled[uint64(row + p)])
-        cuda.syncthreads()
-        agreed = min(first[uint32(mine)], drafts)
-        if lane == 0 and request < requests:
-            accepted[uint32(request)] = agreed
-        p = lane
-        while p < drafts:
-            mask[uint32(start + p)] = p < agreed
-            p = int32(p + lanes)
-        round = int32(round + step)
-        if round < requests:
-            cuda.syncthreads()
-    t = int32(total + int32(int32(round0 + mine) * lanes) + lane)
-    while uint32(t) < uint32(tokens):
-        mask[uint32(t)] = 0
-        t = int32(t + int32(step * lanes))
-SIGS['tidy'] = A
-
-@cuda.jit
-def tidy_p(draft, cu, sampled, accepted, mask, requests, tokens, columns, row_step, each):
-    first = cuda.shared.array(32, int32)
-    lane = int32(cuda.threadIdx.x)
-    lanes = int32(cuda.blockDim.x)
-    mine = int32(cuda.threadIdx.y)
-    round = int32(int32(cuda.blockIdx.x) * int32(cuda.blockDim.y))
-    step = int32(int32(cuda.gridDim.x) * int32(cuda.blockDim.y))
-    total = int32(0)
-    if requests > 0:
-        total = load32(cu, uint32(requests - 1))
-    round0 = round
-    while round < requests:
-        request = int32(round + mine)
-        here = min(request, int32(requests - 1))
-        start = int32(0)
-        if here > 0:
-            start = load32(cu, uint32(here - 1))
-        end = load32(cu, uint32(here))
-        row = int64(here) * int64(row_step)
-        known = lane < columns
-        token = int64(0)
-        if known:
-            token = load64(sampled, row + lane)
-        if lane == 0:
-            first[uint32(mine)] = NONE
-        cuda.syncthreads()
-        drafts = int32(end - start)
-        if request >= requests:
-            drafts = int32(0)
-        p = lane
-        while p < drafts:
-            if not known or token != load32(draft, uint32(start + p)):
-                cuda.atomic.min(first, uint32(mine), p)
-                break
-            p = int32(p + lanes)
-            known = p < columns
-            if known and p < drafts:
-                token = load64(sampled, row + p)
-        cuda.syncthreads()
-        agreed = min(first[uint32(mine)], drafts)
-        if lane == 0 and request < requests:
-            store32(accepted, uint32(request), agreed)
-        p = lane
-        while p < drafts:
-            store8(mask, uint32(start + p), p < agreed)
-            p = int32(p + lanes)
-        round = int32(round + step)
-        if round < requests:
-            cuda.syncthreads()
-    t = int32(total + int32(int32(round0 + mine) * lanes) + lane)
-    while uint32(t) < uint32(tokens):
-        store8(mask, uint32(t), 0)
-        t = int32(t + int32(step * lanes))
-SIGS['tidy_p'] = P
-
-@cuda.jit
-def guess(draft, cu, sampled, columns, row_step, each, accepted, mask):
-    requests = int32(cu.shape[0])
-    tokens = int32(mask.shape[0])
-    first = cuda.shared.array(32, int32)
-    lane = int32(cuda.threadIdx.x)
-    lanes = int32(cuda.blockDim.x)
-    mine = int32(cuda.threadIdx.y)
-    round = int32(int32(cuda.blockIdx.x) * int32(cuda.blockDim.y))
-    step = int32(int32(cuda.gridDim.x) * int32(cuda.blockDim.y))
-    total = int32(0)
-    if requests > 0:
-        total = cu[uint32(requests - 1)]
-    round0 = round
-    while round < requests:
-        request = int32(round + mine)
-        here = min(request, int32(requests - 1))
-        start = int32(0)
-        if here > 0:
-            start = cu[uint32(here - 1)]
-        end = cu[uint32(here)]
-        row = int64(here) * int64(row_step)
-        known = lane < columns
-        token = int64(0)
-        if known:
-            token = int64(sampled[uint64(row + lane)])
-        guessed = int32(here * int32(each))
-        drafted = int32(0)
-        if uint32(guessed + lane) < uint32(tokens):
-            drafted = draft[uint32(guessed + lane)]
-        if lane == 0:
-            first[uint32(mine)] = NONE
-        cuda.syncthreads()
-        drafts = int32(end - start)
-        if request >= requests:
-            drafts = int32(0)
-        p = lane
-        if p < drafts and start != guessed:
-            drafted = draft[uint32(start + p)]
-        while p < drafts:
-            if not known or token != drafted:
-                cuda.atomic.min(first, uint32(mine), p)
-                break
-            p = int32(p + lanes)
-            known = p < columns
-            if known and p < drafts:
-                token = int64(sampled[uint64(row + p)])
-                drafted = draft[uint32(start + p)]
-        cuda.syncthreads()
-        agreed = min(first[uint32(mine)], drafts)
-        if lane == 0 and request < requests:
-            accepted[uint32(request)] = agreed
-        p = lane
-        while p < drafts:
-            mask[uint32(start + p)] = p < agreed
-            p = int32(p + lanes)
-        round = int32(round + step)
-        if round < requests:
-            cuda.syncthreads()
-    t = int32(total + int32(int32(round0 + mine) * lanes) + lane)
-    while uint32(t) < uint32(tokens):
-        mask[uint32(t)] = 0
-        t = int32(t + int32(step * lanes))
-SIGS['guess'] = A
-
-@cuda.jit
-def guess_p(draft, cu, sampled, accepted, mask, requests, tokens, columns, row_step, each):
-    first = cuda.shared.array(32, int32)
-    lane = int32(cuda.threadIdx.x)
-    lanes = int32(cuda.blockDim.x)
-    mine = int32(cuda.threadIdx.y)
-    round = int32(int32(cuda.blockIdx.x) * int32(cuda.blockDim.y))
-    step = int32(int32(cuda.gridDim.x) * int32(cuda.blockDim.y))
-    total = int32(0)
-    if requests > 0:
-        total = load32(cu, uint32(requests - 1))
-    round0 = round
-    while round < requests:
-        request = int32(round + mine)
-        here = min(request, int32(requests - 1))
-        start = int32(0)
-        if here > 0:
-            start = load32(cu, uint32(here - 1))
-        end = load32(cu, uint32(here))
-        row = int64(here) * int64(row_step)
-        known = lane < columns
-        token = int64(0)
-        if known:
-            token = load64(sampled, row + lane)
-        guessed = int32(here * int32(each))
-        drafted = int32(0)
-        if uint32(guessed + lane) < uint32(tokens):
-            drafted = load32(draft, uint32(guessed + lane))
-        if lane == 0:
-            first[uint32(mine)] = NONE
-        cuda.syncthreads()
-        drafts = int32(end - start)
-        if request >= requests:
-            drafts = int32(0)
-        p = lane
-        if p < drafts and start != guessed:
-            drafted = load32(draft, uint32(start + p))
-        while p < drafts:
-            if not known or token != drafted:
-                cuda.atomic.min(first, uint32(mine), p)
-                break
-            p = int32(p + lanes)
-            known = p < columns
-            if known and p < drafts:
-                token = load64(sampled, row + p)
-                drafted = load32(draft, uint32(start + p))
-        cuda.syncthreads()
-        agreed = min(first[uint32(mine)], drafts)
-        if lane == 0 and request < requests:
-            store32(accepted, uint32(request), agreed)
-        p = lane
-        while p < drafts:
-            store8(mask, uint32(start + p), p < agreed)
-            p = int32(p + lanes)
-        round = int32(round + step)
-        if round < requests:
-            cuda.syncthreads()
-    t = int32(total + int32(int32(round0 + mine) * lanes) + lane)
-    while uint32(t) < uint32(tokens):
-        store8(mask, uint32(t), 0)
-        t = int32(t + int32(step * lanes))
-SIGS['guess_p'] = P
-
-@cuda.jit
 def lean(draft, cu, sampled, columns, row_step, each, accepted, mask):
     requests = int32(cu.shape[0])
     tokens = int32(mask.shape[0])
@@ -324,19 +82,20 @@ def lean(draft, cu, sampled, columns, row_step, each, accepted, mask):
     if requests > 0:
         total = cu[uint32(requests - 1)]
     while round < requests:
-        start = int32(0)
-        end = int32(0)
+        here = min(request, int32(requests - 1))
         token = int64(1 << 40)
-        row = uint64(uint32(request)) * uint64(uint32(row_step))
-        if request < requests:
-            end = cu[uint32(request)]
-            if request > 0:
-                start = cu[uint32(request - 1)]
-            if lane < columns:
-                token = int64(sampled[uint64(row + uint64(uint32(lane)))])
+        row = uint64(uint32(here)) * uint64(uint32(row_step))
+        if lane < columns:
+            token = int64(sampled[uint64(row + uint64(uint32(lane)))])
+        start = int32(0)
+        if here > 0:
+            start = cu[uint32(here - 1)]
+        end = cu[uint32(here)]
         first[uint32(mine)] = NONE
         cuda.syncthreads()
         drafts = int32(end - start)
+        if request >= requests:
+            drafts = int32(0)
         if lane < drafts:
             drafted = draft[uint32(start + lane)]
             if token != drafted:
@@ -379,19 +138,20 @@ def lean_p(draft, cu, sampled, accepted, mask, requests, tokens, columns, row_st
     if requests > 0:
         total = load32(cu, uint32(requests - 1))
     while round < requests:
-        start = int32(0)
-        end = int32(0)
+        here = min(request, int32(requests - 1))
         token = int64(1 << 40)
-        row = uint64(uint32(request)) * uint64(uint32(row_step))
-        if request < requests:
-            end = load32(cu, uint32(request))
-            if request > 0:
-                start = load32(cu, uint32(request - 1))
-            if lane < columns:
-                token = load64(sampled, row + uint64(uint32(lane)))
+        row = uint64(uint32(here)) * uint64(uint32(row_step))
+        if lane < columns:
+            token = load64(sampled, row + uint64(uint32(lane)))
+        start = int32(0)
+        if here > 0:
+            start = load32(cu, uint32(here - 1))
+        end = load32(cu, uint32(here))
         first[uint32(mine)] = NONE
         cuda.syncthreads()
         drafts = int32(end - start)
+        if request >= requests:
+            drafts = int32(0)
         if lane < drafts:
             drafted = load32(draft, uint32(start + lane))
             if token != drafted:
@@ -436,23 +196,24 @@ def leanguess(draft, cu, sampled, columns, row_step, each, accepted, mask):
     if requests > 0:
         total = cu[uint32(requests - 1)]
     while round < requests:
-        start = int32(0)
-        end = int32(0)
+        here = min(request, int32(requests - 1))
         token = int64(1 << 40)
-        row = uint64(uint32(request)) * uint64(uint32(row_step))
-        if request < requests:
-            end = cu[uint32(request)]
-            if request > 0:
-                start = cu[uint32(request - 1)]
-            if lane < columns:
-                token = int64(sampled[uint64(row + uint64(uint32(lane)))])
-        guessed = int32(request * int32(each))
+        row = uint64(uint32(here)) * uint64(uint32(row_step))
+        guessed = int32(here * int32(each))
         drafted = int32(0)
         if uint32(guessed + lane) < uint32(tokens):
             drafted = draft[uint32(guessed + lane)]
+        if lane < columns:
+            token = int64(sampled[uint64(row + uint64(uint32(lane)))])
+        start = int32(0)
+        if here > 0:
+            start = cu[uint32(here - 1)]
+        end = cu[uint32(here)]
         first[uint32(mine)] = NONE
         cuda.syncthreads()
         drafts = int32(end - start)
+        if request >= requests:
+            drafts = int32(0)
         if lane < drafts:
             if start != guessed:
                 drafted = draft[uint32(start + lane)]
@@ -496,23 +257,24 @@ def leanguess_p(draft, cu, sampled, accepted, mask, requests, tokens, columns, r
     if requests > 0:
         total = load32(cu, uint32(requests - 1))
     while round < requests:
-        start = int32(0)
-        end = int32(0)
+        here = min(request, int32(requests - 1))
         token = int64(1 << 40)
-        row = uint64(uint32(request)) * uint64(uint32(row_step))
-        if request < requests:
-            end = load32(cu, uint32(request))
-            if request > 0:
-                start = load32(cu, uint32(request - 1))
-            if lane < columns:
-                token = load64(sampled, row + uint64(uint32(lane)))
-        guessed = int32(request * int32(each))
+        row = uint64(uint32(here)) * uint64(uint32(row_step))
+        guessed = int32(here * int32(each))
         drafted = int32(0)
         if uint32(guessed + lane) < uint32(tokens):
             drafted = load32(draft, uint32(guessed + lane))
+        if lane < columns:
+            token = load64(sampled, row + uint64(uint32(lane)))
+        start = int32(0)
+        if here > 0:
+            start = load32(cu, uint32(here - 1))
+        end = load32(cu, uint32(here))
         first[uint32(mine)] = NONE
         cuda.syncthreads()
         drafts = int32(end - start)
+        if request >= requests:
+            drafts = int32(0)
         if lane < drafts:
             if start != guessed:
                 drafted = load32(draft, uint32(start + lane))
@@ -1057,3 +819,106 @@ def loneguess_p(draft, cu, sampled, accepted, mask, requests, tokens, columns, r
         t = int32(t + int32(int32(int32(cuda.gridDim.x) * width) * lanes))
 SIGS['loneguess_p'] = P
 
+PLAN = '''
+s = int(gpuperf.stream)
+plan = lambda a, **k: masks.plan(*a, stream=s, **k)
+go(gpuperf, "now 32x4", "accept", plan(uniform), uniform[3:])
+go(gpuperf, "now 8x4", "accept", plan(uniform, lanes=8, requests=4), uniform[3:])
+go(gpuperf, "now 8x16", "accept", plan(uniform, lanes=8, requests=16), uniform[3:])
+for name in ("nothing", "nothing_p"):
+    go(gpuperf, "8x4 floor", name, launcher(name, uniform, 8, 4, s), ())
+for name in ("chain", "flat", "flat_p"):
+    go(gpuperf, "8x4 floor", name, launcher(name, uniform, 8, 4, s), (uniform[4],))
+for name in REAL:
+    for lanes, requests in ((32, 4), (8, 4), (8, 16)) if "lone" not in name else ((8, 4), (8, 16), (1, 32)):
+        go(gpuperf, f"uniform {lanes}x{requests}", name, launcher(name, uniform, lanes, requests, s), uniform[3:])
+for name in ("leanguess_p", "lean_p"):
+    for lanes, requests in ((16, 2), (16, 4), (8, 2), (8, 8), (8, 32), (8, 128 // 8)):
+        if requests <= 32: go(gpuperf, f"uniform {lanes}x{requests}", name, launcher(name, uniform, lanes, requests, s), uniform[3:])
+for name in ("lean_p", "leanguess_p", "lone_p"):
+    go(gpuperf, "ragged 8x4", name, launcher(name, ragged, 8, 4, s), ragged[3:])
+go(gpuperf, "ragged now", "accept", plan(ragged), ragged[3:])
+for name in ("lean_p", "leanguess_p", "lone_p"):
+    for lanes, requests in ((8, 4), (32, 4), (8, 16)):
+        go(gpuperf, f"big {lanes}x{requests}", name, launcher(name, big, lanes, requests, s), big[3:], ("warm",))
+go(gpuperf, "big now", "accept", plan(big), big[3:], ("warm",))
+graph = masks.Graph(128, 1024, 9)
+import statistics
+def host(f, n=2000):
+    xs = []
+    for _ in range(n):
+        a = time.perf_counter_ns(); f(); xs.append(time.perf_counter_ns() - a)
+        torch.cuda.synchronize()
+    return sorted(xs)[n // 2] / 1e3
+raw = graph.graph.raw_cuda_graph_exec() if hasattr(graph.graph, "raw_cuda_graph_exec") else None
+print("replay host us: method", host(graph.replay), "bound", host(graph.graph.replay))
+super_replay = torch._C._CUDAGraph.replay
+print("C replay", host(lambda: super_replay(graph.graph)))
+from cuda.bindings import driver, runtime
+if raw is not None:
+    e = driver.CUgraphExec(int(raw)); st = driver.CUstream(0)
+    print("driver cuGraphLaunch", host(lambda: driver.cuGraphLaunch(e, st)))
+    e = runtime.cudaGraphExec_t(int(raw))
+    print("runtime cudaGraphLaunch", host(lambda: runtime.cudaGraphLaunch(e, 0)))
+    import ctypes
+    lib = ctypes.CDLL("libcuda.so.1"); fn = lib.cuGraphLaunch; a1, a2 = ctypes.c_void_p(int(raw)), ctypes.c_void_p(0)
+    print("ctypes cuGraphLaunch", host(lambda: fn(a1, a2)), "status", fn(a1, a2))
+f = masks.plan(*uniform)
+print("host of launch arrays", host(f, 300), "pointers", host(launcher("lean_p", uniform, 8, 4), 300))
+for what, fn in (("replay", graph.replay), ("pointers", launcher("lean_p", uniform, 8, 4, s)), ("arrays", plan(uniform))):
+    m = gpuperf.measure(fn, name="host " + what, cache="warm"); print("host_time", what, m.host_time, flush=True)
+'''
+if __name__ == "__main__":
+    import json, sys, time
+    import numpy as np, torch
+    import pytest_gpuperf
+    from kernels import device, masks, references
+    from suites.batches import random_batch
+    began = time.time()
+    def put(case):
+        got = [torch.from_numpy(a).cuda() for a in case.arrays]
+        return got + [torch.full((len(case.cu),), -7, dtype=torch.int32, device="cuda"), torch.ones(len(case.draft), dtype=torch.bool, device="cuda")]
+    def launcher(name, arrays, lanes, requests, stream=0):
+        kernel = globals()[name]
+        draft, cu, sampled, accepted, mask = arrays
+        B, T, C = cu.shape[0], mask.shape[0], sampled.shape[1]
+        each = max(T // max(B, 1), 0)
+        configured = device.configured(kernel, max(1, -(-B // requests)), (lanes, requests), stream)
+        if SIGS[name] == P:
+            args = (draft.data_ptr(), cu.data_ptr(), sampled.data_ptr(), accepted.data_ptr(), mask.data_ptr(), np.int32(B), np.int32(T), np.int32(C), np.int32(C), np.int32(each))
+        else:
+            f = [device.flat(device.memory(a, "x"), {"bool": "uint8"}.get(str(a.dtype)[6:], str(a.dtype)[6:])) for a in arrays]
+            args = (f[0], f[1], f[2], C, C, each, f[3], f[4])
+        return lambda: configured(*args)
+    import numba
+    for name in SIGS:
+        globals()[name].compile(SIGS[name]) if hasattr(globals()[name], "compile") else None
+    REAL = [n for n in SIGS if not n.startswith(("nothing", "chain", "flat"))]
+    for name in REAL:
+        for seed in range(12):
+            case = random_batch([1, 5, 128, 300][seed % 4], [1, 8, 40][seed % 3], seed, dtype="int64", least=8 if seed == 1 else 0)
+            if seed % 5 == 4:
+                case = type(case)(np.concatenate([case.draft, case.draft]), case.cu, case.sampled)
+            wanted = list(case.wanted)
+            arrays = put(case)
+            launcher(name, arrays, *[(8, 4), (32, 4), (8, 16), (1, 32)][seed % 4])()
+            torch.cuda.synchronize()
+            pad = len(case.draft) - len(wanted[1])
+            if pad > 0: wanted[1] = np.pad(wanted[1], (0, pad))
+            ok = np.array_equal(arrays[3].cpu().numpy(), wanted[0]) and np.array_equal(arrays[4].cpu().numpy(), wanted[1])
+            if not ok: print("WRONG", name, seed)
+    print("checked", round(time.time() - began, 1), flush=True)
+    uniform = put(random_batch(128, 8, 1, dtype="int64", least=8))
+    ragged = put(random_batch(128, 8, 1, dtype="int64", least=0))
+    big = put(random_batch(4096, 128, 1, dtype="int64", least=0, acceptance=0.99))
+    padded = put(random_batch(100, 8, 1, dtype="int64", least=8))
+    rows = []
+    def go(gpuperf, what, name, body, outputs, cells=("warm", "cold")):
+        line = []
+        for cache in cells:
+            t = gpuperf.measure(body, outputs=outputs, cache=cache, name=f"{what} {name} {cache} {len(rows)}").time
+            rows.append((what, name, cache, t.point * 1e6))
+            line.append(f"{t.point*1e6:6.3f}")
+        print(f"{what:34} {name:14}", " ".join(line), f"[{time.time()-began:.0f}]", flush=True)
+    with pytest_gpuperf.session(limit=0.12) as gpuperf:
+        exec(PLAN)

@@ -482,7 +482,7 @@ def main():
             r = rate(p, nb, reps); check(n, sl, mask, th); res.append((*r, f"{name} {th}"))
         for fn in (simple4, kfirst, eight):
             for th in [(64, 2), (64, 4), (32, 2), (32, 4)]:
-                for per in (0, 8, 6, 4):
+                for per in (0, 12, 8, 6):
                     if per and th[0] * th[1] != 128: continue
                     k = fn[-(-n // th[1]), th, 0, (220 * 1024 // per // 1024 * 1024 if per else 0)]
                     r = rate(lambda: k(K, VA, KC, VC, s, m, V, STEP), nb, reps); check(n, sl, mask, (fn, th)); res.append((*r, "%s %sx%s occ%s" % (fn.py_func.__name__, *th, per)))

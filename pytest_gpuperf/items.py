@@ -1,0 +1,74 @@
+"""What a collected test says of itself: its markers by level, its limits, its place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_gpuperf.budgets.collect import Marks
+from pytest_gpuperf.records.keys import bare_nodeid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MARKS = pytest.StashKey[Marks]()
+
+
+def levels(item: pytest.Item) -> Iterator[tuple[str, Any]]:
+    """Yield (level, marker) for every gpuperf marker of a test."""
+    callspec = getattr(item, "callspec", None)
+    of_parameters = getattr(callspec, "marks", ())
+    for node, mark in item.iter_markers_with_node("gpuperf"):
+        if node is item:
+            level = "parameter marker" if any(mark is one for one in of_parameters) else "function marker"
+        else:
+            level = next((name for kind, name in _NODES if isinstance(node, kind)), "package marker")
+        yield level, mark
+
+
+_NODES: tuple[tuple[type, str], ...] = ((pytest.Class, "class marker"), (pytest.Module, "module marker"))
+
+
+def is_case(item: pytest.Item) -> bool:
+    """Say whether a test uses the fixture: then it is a case."""
+    return "gpuperf" in getattr(item, "fixturenames", ())
+
+
+def budgets_of(item: pytest.Item) -> dict[str, Any]:
+    """Return what the journal holds of a collected case: its node id and the limits to account for."""
+    marks = item.stash.get(MARKS, Marks())
+    budgets = [
+        {
+            "measurement": one.of or "main",
+            "quantity": one.limit.quantity,
+            "statistic": one.limit.statistic,
+            "text": one.limit.text,
+            "op": one.limit.op,
+            "limit": one.limit.number,
+            "unit": one.limit.unit,
+            "origin": one.origin,
+            "glob": one.glob,
+        }
+        for one in marks.budgets
+    ]
+    return {"nodeid": bare_nodeid(item.nodeid), "budgets": budgets}
+
+
+def place_of(item: pytest.Item) -> dict[str, Any]:
+    """Return where a test stands and its parameters, as the record of its case has them."""
+    path, line, _ = item.location
+    callspec = getattr(item, "callspec", None)
+    return {
+        "nodeid": bare_nodeid(item.nodeid),
+        "file": path,
+        "line": None if line is None else line + 1,
+        "function": getattr(item, "originalname", None) or item.name,
+        "parameters": {} if callspec is None else {name: short(value) for name, value in callspec.params.items()},
+    }
+
+
+def short(value: object) -> str:
+    """Return a parameter's value as text, cut where it is long."""
+    text = repr(value) if not isinstance(value, str) else value
+    return text if len(text) <= 80 else text[:77] + "..."
