@@ -14,8 +14,9 @@ if TYPE_CHECKING:
         RunFileError,
         Unmeasured,
     )
-    from pytest_gpuperf.fixture import GpuPerf, session
+    from pytest_gpuperf.fixture import GpuPerf
     from pytest_gpuperf.measurement import Measurement
+    from pytest_gpuperf.standalone import session
     from pytest_gpuperf.values import Value
     from pytest_gpuperf.work import Work
 
@@ -33,7 +34,7 @@ _HOMES = {
     "Unmeasured": "errors",
     "Value": "values",
     "Work": "work",
-    "session": "fixture",
+    "session": "standalone",
 }
 
 __all__ = [

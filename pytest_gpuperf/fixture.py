@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import difflib
 from typing import TYPE_CHECKING, Any
 
-from pytest_gpuperf.budgets.collect import Budget, Marks, choose, read_limits
+from pytest_gpuperf.budgets.collect import Budget, choose, read_limits
 from pytest_gpuperf.case import Case, Check, plain_error
 from pytest_gpuperf.device.streams import StreamHandle, as_stream, current_stream, handle_of
 from pytest_gpuperf.measurement import Measurement
 from pytest_gpuperf.nvtx_ranges import Range, measurement_range, slug
 from pytest_gpuperf.nvtx_ranges import range as nvtx_range
-from pytest_gpuperf.options import CACHES, Config
+from pytest_gpuperf.options import CACHES
 from pytest_gpuperf.reasons import FAIL, PASS, Reason
-from pytest_gpuperf.runtime import Runtime
 from pytest_gpuperf.timing.body import Body
 from pytest_gpuperf.work import Work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from pytest_gpuperf.device.backend import Backend, DeviceFacts
+    from pytest_gpuperf.device.backend import DeviceFacts
     from pytest_gpuperf.device.lock import Waited
+    from pytest_gpuperf.runtime import Runtime
     from pytest_gpuperf.values import Value
 
 #: pytest shows the test's own lines, not the plugin's.
@@ -166,7 +165,8 @@ class GpuPerf:
 
         >>> gpuperf.identical(np.float32([0.0]), np.float32([-0.0]))
         Traceback (most recent call last):
-        pytest_gpuperf.errors.NotIdentical: bits differ: 1 of 1 elements, first at [0]: 0x00000000 != 0x80000000 (0 ulp), ...
+        pytest_gpuperf.errors.NotIdentical: bits differ: 1 of 1 elements, first at [0]: 0x00000000 != 0x80000000 (sign of zero), largest 0 ulp
+        they differ only in the sign of zero
         """
         __tracebackhide__ = True
         from pytest_gpuperf.identity.bits import identical
@@ -258,30 +258,3 @@ def _call_once(body: Body) -> Any:
 
 def _waited(waited: Waited | None) -> dict[str, Any] | None:
     return None if waited is None else {"seconds": waited.seconds, "for": waited.holder}
-
-
-@contextlib.contextmanager
-def session(backend: Backend | None = None, **options: Any) -> Iterator[GpuPerf]:
-    """Give the fixture's object outside pytest, as in a notebook: a context manager that gives the device back at its end.
-
-    `options` are the fields of Config (limit, cache); without a backend the first visible GPU is used.
-
-    >>> import pytest_gpuperf
-    >>> from pytest_gpuperf.testing import FakeDevice
-    >>> fake = FakeDevice()
-    >>> with pytest_gpuperf.session(fake) as gpuperf:
-    ...     m = gpuperf.measure(fake.kernel(5e-6))
-    >>> m.time < 6e-6
-    True
-    """
-    why = None
-    if backend is None:
-        from pytest_gpuperf.device.discovery import open_backend
-
-        found = open_backend()
-        backend, why = (None, found) if isinstance(found, Reason) else (found, None)
-    runtime = Runtime(Config(enabled=True, **options), backend, why)
-    try:
-        yield GpuPerf(runtime, Case("session", Marks(), runtime.device))
-    finally:
-        runtime.close()

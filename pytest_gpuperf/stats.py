@@ -215,6 +215,7 @@ class Operation:
     """One operation: its slopes carry the systematic parts; `rest` bounds what straight lines miss of (left, right, result)."""
 
     symbol: str
+    unit: Callable[[str, str], str]
     apply: Callable[[float, float], float]
     slopes: Callable[[float, float], tuple[float, float]]
     rest: Callable[[Spread, Spread, Spread], float]
@@ -248,6 +249,21 @@ def propagate(operation: Operation, left: Spread, right: Spread) -> Spread | Non
     return Spread(straight.number, low - rest, high + rest, systematic)
 
 
+def _same(left: str, right: str) -> str:
+    if left != right:
+        message = f"cannot add or subtract {left} and {right}"
+        raise TypeError(message)
+    return left
+
+
+def _product(left: str, right: str) -> str:
+    return left if right == "1" else right if left == "1" else f"{left}*{right}"
+
+
+def _ratio(left: str, right: str) -> str:
+    return left if right == "1" else "1" if left == right else f"{left}/{right}"
+
+
 def _product_rest(left: Spread, right: Spread, _result: Spread) -> float:
     # (x + a)(y + b) less its straight line at (x0, y0) is xy + (x - x0) b + (y - y0) a + a b.
     parts = ((left.reach, right.shift), (right.reach, left.shift), (left.shift, right.shift))
@@ -262,7 +278,26 @@ def _ratio_rest(_left: Spread, right: Spread, result: Spread) -> float:
     return result.shift * stretch + (result.reach * right.shift / min(map(abs, right.bounds)) if right.shift else 0.0)
 
 
-ADD = Operation("+", operator.add, lambda _a, _b: (1.0, 1.0), lambda *_: 0.0)
-SUBTRACT = Operation("-", operator.sub, lambda _a, _b: (1.0, -1.0), lambda *_: 0.0)
-MULTIPLY = Operation("*", operator.mul, lambda a, b: (b, a), _product_rest)
-DIVIDE = Operation("/", operator.truediv, lambda a, b: (1 / b, -a / b / b), _ratio_rest)
+ADD = Operation("+", _same, operator.add, lambda _a, _b: (1.0, 1.0), lambda *_: 0.0)
+SUBTRACT = Operation("-", _same, operator.sub, lambda _a, _b: (1.0, -1.0), lambda *_: 0.0)
+MULTIPLY = Operation("*", _product, operator.mul, lambda a, b: (b, a), _product_rest)
+DIVIDE = Operation("/", _ratio, operator.truediv, lambda a, b: (1 / b, -a / b / b), _ratio_rest)
+
+
+def decided(low: float, high: float, symbol: str) -> bool | None:
+    """Judge `x OP 0` for all x of an interval: True where it holds for all, False where for none, None else.
+
+    >>> decided(-2.0, -0.5, "<="), decided(0.5, 2.0, "<="), decided(-0.5, 0.5, "<=")
+    (True, False, None)
+    """
+    holds, fails = _DECISIONS[symbol]
+    return True if holds(low, high) else False if fails(low, high) else None
+
+
+_DECISIONS: dict[str, tuple[Callable[[float, float], bool], Callable[[float, float], bool]]] = {
+    "<=": (lambda _low, high: high <= 0, lambda low, _high: low > 0),
+    "<": (lambda _low, high: high < 0, lambda low, _high: low >= 0),
+    ">=": (lambda low, _high: low >= 0, lambda _low, high: high < 0),
+    ">": (lambda low, _high: low > 0, lambda _low, high: high <= 0),
+    "==": (lambda low, high: low == high == 0, lambda low, high: low > 0 or high < 0),
+}

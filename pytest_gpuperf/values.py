@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, Union
 from pytest_gpuperf.errors import Inconclusive, Unmeasured
 from pytest_gpuperf.format import format_quantity
 from pytest_gpuperf.reasons import VERDICTS, Reason
-from pytest_gpuperf.stats import ADD, DIVIDE, MULTIPLY, SUBTRACT, Spread, propagate
+from pytest_gpuperf.stats import ADD, DIVIDE, MULTIPLY, SUBTRACT, Spread, decided, propagate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from pytest_gpuperf.stats import Operation
 
@@ -178,7 +178,7 @@ class Value:
         if that is not other and scales:
             that = dataclasses.replace(that, unit="1", name=f"{that.number:g}")
         left, right = (that, self) if swap else (self, that)
-        unit = _UNITS[operation.symbol](left.unit, right.unit)
+        unit = operation.unit(left.unit, right.unit)
         name = f"{_operand(left, scales)} {operation.symbol} {_operand(right, operation.symbol != '+')}"
         source = "/".join(dict.fromkeys([*left.source.split("/"), *right.source.split("/")]))
         reason = _worst([value.reason for value in (left, right) if value.reason is not None])
@@ -198,35 +198,27 @@ class Value:
         return Spread(self.number, self.low, self.high, self.systematic)
 
     def __add__(self, other: Number) -> Value:
-        """Add; what the two share of the calibration adds up."""
         return self._combine(other, ADD)
 
     def __radd__(self, other: Number) -> Value:
-        """Add to a plain number."""
         return self._combine(other, ADD, swap=True)
 
     def __sub__(self, other: Number) -> Value:
-        """Subtract; what the two share of the calibration cancels."""
         return self._combine(other, SUBTRACT)
 
     def __rsub__(self, other: Number) -> Value:
-        """Subtract from a plain number."""
         return self._combine(other, SUBTRACT, swap=True)
 
     def __mul__(self, other: Number) -> Value:
-        """Multiply."""
         return self._combine(other, MULTIPLY)
 
     def __rmul__(self, other: Number) -> Value:
-        """Multiply by a plain number."""
         return self._combine(other, MULTIPLY, swap=True)
 
     def __truediv__(self, other: Number) -> Value:
-        """Divide; what the two share of the calibration cancels as far as they are alike."""
         return self._combine(other, DIVIDE)
 
     def __rtruediv__(self, other: Number) -> Value:
-        """Divide a plain number."""
         return self._combine(other, DIVIDE, swap=True)
 
     def __neg__(self) -> Value:
@@ -269,30 +261,26 @@ class Value:
             return _NO_ANSWER
         that, subject = prepared
         difference = self - that
-        decided = decide(difference, symbol)
-        if decided is None:
+        answer = decide(difference, symbol)
+        if answer is None:
             # What two Values share cancels, so it is their difference that was judged.
             low, high = difference.bounds if that is other else self.bounds
             beside = "the difference" if that is other else "the interval"
             limit = "0" if that is other else that.name
             shown = f"{beside} {format_quantity(low, self.unit)} .. {format_quantity(high, self.unit)} straddles {limit}"
             raise self._undecided(Reason("straddles", shown), subject, that)
-        return decided
+        return answer
 
     def __lt__(self, other: Number) -> bool:
-        """Judge the whole interval; raises Inconclusive where it straddles."""
         return self._compare(other, "<")
 
     def __le__(self, other: Number) -> bool:
-        """Judge the whole interval; raises Inconclusive where it straddles."""
         return self._compare(other, "<=")
 
     def __gt__(self, other: Number) -> bool:
-        """Judge the whole interval; raises Inconclusive where it straddles."""
         return self._compare(other, ">")
 
     def __ge__(self, other: Number) -> bool:
-        """Judge the whole interval; raises Inconclusive where it straddles."""
         return self._compare(other, ">=")
 
     def __eq__(self, other: object) -> bool:
@@ -347,37 +335,7 @@ def decide(difference: Value, symbol: str) -> bool | None:
     >>> decide(Value(-1.0, "s", "device", -2.0, 0.5), "<") is None
     True
     """
-    low, high = difference.bounds
-    for holds, fails in _DECISIONS[symbol]:
-        if holds(low, high):
-            return True
-        if fails(low, high):
-            return False
-    return None
-
-
-_DECISIONS: dict[str, tuple[tuple[Callable[[float, float], bool], Callable[[float, float], bool]], ...]] = {
-    "<=": ((lambda _low, high: high <= 0, lambda low, _high: low > 0),),
-    "<": ((lambda _low, high: high < 0, lambda low, _high: low >= 0),),
-    ">=": ((lambda low, _high: low >= 0, lambda _low, high: high < 0),),
-    ">": ((lambda low, _high: low > 0, lambda _low, high: high <= 0),),
-    "==": ((lambda low, high: low == high == 0, lambda low, high: low > 0 or high < 0),),
-}
-
-
-def _same(left: str, right: str) -> str:
-    if left != right:
-        message = f"cannot add or subtract {left} and {right}"
-        raise TypeError(message)
-    return left
-
-
-def _product(left: str, right: str) -> str:
-    return left if right == "1" else right if left == "1" else f"{left}*{right}"
-
-
-def _ratio(left: str, right: str) -> str:
-    return left if right == "1" else "1" if left == right else f"{left}/{right}"
+    return decided(*difference.bounds, symbol)
 
 
 def _operand(value: Value, wrap: bool) -> str:
@@ -385,8 +343,6 @@ def _operand(value: Value, wrap: bool) -> str:
     name = value.name or "value"
     return f"({name})" if wrap and any(f" {symbol} " in name for symbol in "+-*/") else name
 
-
-_UNITS: dict[str, Callable[[str, str], str]] = {"+": _same, "-": _same, "*": _product, "/": _ratio}
 
 #: For an operand that is no number: Python then asks the other side, and raises TypeError.
 _NO_VALUE: Value = NotImplemented

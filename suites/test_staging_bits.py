@@ -88,6 +88,7 @@ def test_p2_other_slots_keep_their_bytes(gpuperf, place, size):
 def test_p4_launch_shape_does_not_matter(gpuperf, place, shape):
     step = staged(9, 2, 64, skipped=1)
     blocks, threads = shape
+    same(gpuperf, write(place, step, blocks=blocks, threads=threads), wanted(place, step))
     same(gpuperf, commit(place, step, blocks=blocks, threads=threads), wanted(place, step, step.mask))
 
 
@@ -172,7 +173,9 @@ def test_no_rows(gpuperf, place):
                   size=st.sampled_from([1, 16, 24]), skipped=st.integers(0, 1), seed=st.integers(0, 99))  # fmt: skip
 def test_ragged_rows(gpuperf, place, rows, heads, depth, dtype, size, skipped, seed):
     step = staged(rows, heads, depth, dtype, size=size, seed=seed, skipped=skipped)
-    same(gpuperf, commit(place, step, threads=(4, 2) if SIMULATED else None), wanted(place, step, step.mask))
+    threads = (4, 2) if SIMULATED else None
+    same(gpuperf, write(place, step, threads=threads), wanted(place, step))
+    same(gpuperf, commit(place, step, threads=threads), wanted(place, step, step.mask))
 
 
 def test_a_row_too_many_is_caught(gpuperf, place):

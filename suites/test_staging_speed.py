@@ -97,8 +97,16 @@ def test_commit_masked_contiguous(gpuperf):
     same(gpuperf, step.caches, wanted)
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9, 1.0])
-@pytest.mark.gpuperf(bandwidth={"H200*": ">= 80 %"}, of="commit_masked")
+def rate_limits(limits):
+    """Return the acceptance rates as parameters, each with its own limit on the bandwidth of the commit, in % of the roof."""
+    return [
+        pytest.param(rate, marks=pytest.mark.gpuperf(bandwidth={"H200*": f">= {limit} %"}, of="commit_masked"))
+        for rate, limit in limits.items()
+    ]
+
+
+# Five below what was measured.
+@pytest.mark.parametrize("rate", rate_limits({0.1: 86, 0.5: 90, 0.9: 91, 1.0: 91}))
 def test_acceptance_rates(gpuperf, rate):
     # What staging saves: the time of a commit at each rate beside a write of every row. Contiguous slots, rows accepted at random.
     step = Step(TABLE_ROWS)
@@ -112,4 +120,5 @@ def test_acceptance_rates(gpuperf, rate):
     same(gpuperf, step.caches, wanted)
     write = staging.plan_write_all(*step.arrays, stream=int(gpuperf.stream))
     written = gpuperf.measure(write, name="write_all", work=step.work(len(mask)), outputs=step.caches, cache="steady")
-    assert committed.time <= (1.02 if rate == 1.0 else rate + 0.1) * written.time
+    # A warp a row, which pays from about nine rows in ten downwards, costs some 3 % where every row is accepted.
+    assert committed.time <= (rate + 0.06) * written.time

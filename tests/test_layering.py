@@ -27,7 +27,7 @@ LAYERS = (
     Layer("ground", ("device", "records", "nvtx_ranges"), ("facts",)),
     Layer("rooms", ("timing", "identity", "counters", "static", "budgets"), ("facts", "ground")),
     Layer("case", ("measurement", "case", "runtime"), ("facts", "ground", "rooms"), siblings=True),
-    Layer("verbs", ("fixture", "session"), ("facts", "ground", "rooms", "case"), siblings=True),
+    Layer("verbs", ("fixture", "standalone"), ("facts", "ground", "rooms", "case"), siblings=True),
     Layer("readers", ("report", "reference", "imports"), ("facts", "records")),
     Layer("commands", ("cli",), ("facts", "records", "readers")),
     Layer("testing", ("testing",), ("facts", "ground")),
