@@ -12,91 +12,122 @@ import dataclasses
 import functools
 from typing import TYPE_CHECKING, Any
 
-from numba import cuda, int32
+from numba import cuda, int32, int64, uint32, uint64
 
 from kernels import device
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Threads that share the drafts of one request.
+#: Threads that share the drafts of one request, at most.
 LANES = 32
-#: Requests a block.
+#: Requests a block of that many lanes; a block has LANES * REQUESTS threads whatever the lanes.
 REQUESTS = 4
+#: The least lanes that `plan` chooses.
+MIN_LANES = 4
 #: The largest number of requests a block that `accept` has room for.
 MAX_REQUESTS = 32
 #: Blocks of one launch at most; a block goes on with further requests.
 MAX_BLOCKS = 4096
+#: Requests or drafts at most: no 32-bit index of `accept` overflows.
+MAX_COUNT = 2**30
 #: More than any request has drafts.
 NONE = 2**31 - 1
+#: No draft is this token.
+NO_TOKEN = 2**40
 
 
 @cuda.jit
 def accept(draft, cu, sampled, columns, row_step, accepted, mask):
     """Fill `accepted` and `mask`: threads (lane, request), any grid; `sampled` is flat with `row_step` elements from row to row.
 
-    The chain of dependent loads is two deep: cu, then draft and sampled together. mask beyond the last draft becomes False.
+    A launch this small is latency. So every load goes out before the first barrier, draft too: a request's drafts begin where they would
+    if each one before it had a draft for every column but the bonus, and are read again only where `cu` then says otherwise.
+    Indices are unsigned and of 32 bits (numba wraps signed ones around). mask beyond the last draft becomes False.
     """
     first = cuda.shared.array(MAX_REQUESTS, int32)
-    lane = cuda.threadIdx.x
-    lanes = cuda.blockDim.x
-    mine = cuda.threadIdx.y
-    requests = cu.shape[0]
-    # Loaded here, beside the first cu, and needed only at the end: no load waits behind a barrier.
-    total = 0
-    if requests > 0:
-        total = cu[requests - 1]
-    base = cuda.blockIdx.x * cuda.blockDim.y
-    while base < requests:
-        request = base + mine
-        start = 0
-        drafts = 0
-        if request < requests:
-            if request > 0:
-                start = cu[request - 1]
-            drafts = cu[request] - start
-        if lane == 0:
-            first[mine] = NONE
+    lane = int32(cuda.threadIdx.x)
+    lanes = int32(cuda.blockDim.x)
+    mine = int32(cuda.threadIdx.y)
+    tall = int32(cuda.blockDim.y)
+    last = int32(int32(cu.shape[0]) - 1)
+    tokens = int32(mask.shape[0])
+    base = int32(int32(cuda.blockIdx.x) * tall)
+    # Needed only at the end, for the rest of mask.
+    total = int32(0)
+    if last >= 0:
+        total = cu[uint32(last)]
+    t = int32(int32(int32(base + mine) * lanes) + lane)
+    while base <= last:
+        request = int32(base + mine)
+        here = min(request, last)
+        guess = int32(here * int32(int32(columns) - 1))
+        drafted = int32(0)
+        if uint32(guess + lane) < uint32(tokens):
+            drafted = draft[uint32(guess + lane)]
+        row = here * row_step
+        token = int64(NO_TOKEN)
+        if lane < columns:
+            token = int64(sampled[uint64(row + lane)])
+        start = int32(0)
+        if here > 0:
+            start = cu[uint32(int32(here - 1))]
+        end = cu[uint32(here)]
+        first[uint32(mine)] = NONE
         cuda.syncthreads()
-        mismatch = NONE
-        # Not range(lane, drafts, lanes): numba counts its rounds by a 64-bit division.
+        drafts = int32(end - start)
+        if request > last:
+            drafts = int32(0)
+        if lane < drafts:
+            if start != guess:
+                drafted = draft[uint32(start + lane)]
+            if token != drafted:
+                cuda.atomic.min(first, uint32(mine), lane)
+            else:
+                p = int32(lane + lanes)
+                while p < drafts:
+                    if p >= columns or sampled[uint64(row + p)] != draft[uint32(start + p)]:
+                        cuda.atomic.min(first, uint32(mine), p)
+                        break
+                    p = int32(p + lanes)
+        cuda.syncthreads()
+        agreed = min(first[uint32(mine)], drafts)
         p = lane
         while p < drafts:
-            if p >= columns or sampled[request * row_step + p] != draft[start + p]:
-                mismatch = min(mismatch, p)
-            p += lanes
-        if mismatch != NONE:
-            cuda.atomic.min(first, mine, int32(mismatch))
-        cuda.syncthreads()
-        agreed = min(first[mine], drafts)
-        if lane == 0 and request < requests:
-            accepted[request] = agreed
-        p = lane
-        while p < drafts:
-            mask[start + p] = p < agreed
-            p += lanes
-        # The next round may not reset `first` while a thread still reads it.
-        cuda.syncthreads()
-        base += cuda.gridDim.x * cuda.blockDim.y
-    t = total + (cuda.blockIdx.x * cuda.blockDim.y + mine) * lanes + lane
-    while t < mask.shape[0]:
-        mask[t] = 0
-        t += cuda.gridDim.x * cuda.blockDim.y * lanes
+            mask[uint32(start + p)] = p < agreed
+            p = int32(p + lanes)
+        if lane == 0 and request <= last:
+            accepted[uint32(request)] = agreed
+        base = int32(base + int32(int32(cuda.gridDim.x) * tall))
+        if base <= last:
+            # The next round may not reset `first` while a thread still reads it.
+            cuda.syncthreads()
+    t = int32(t + total)
+    while uint32(t) < uint32(tokens):
+        mask[uint32(t)] = 0
+        t = int32(t + int32(int32(int32(cuda.gridDim.x) * tall) * lanes))
+
+
+def lanes_for(columns: int) -> int:
+    """Return how many threads share a request: one a draft, if it has a draft for every column but the bonus; a power of two."""
+    return min(LANES, max(MIN_LANES, 1 << max(columns - 2, 0).bit_length()))
 
 
 def plan(draft: Any, cu: Any, sampled: Any, accepted: Any, mask: Any, *, stream: int = 0, blocks: int | None = None,
-         lanes: int = LANES, requests: int = REQUESTS) -> Callable[[], None]:  # fmt: skip
+         lanes: int | None = None, requests: int | None = None) -> Callable[[], None]:  # fmt: skip
     """Check and convert the arrays once, and return the launch: one kernel on `stream`, no synchronisation.
 
-    The result does not depend on `blocks`, `lanes` or `requests`. Raises TypeError for a wrong dtype, ValueError for a wrong shape.
+    `lanes` threads share each of the `requests` of a block (default: what is fastest for the columns); the result does not depend on the
+    launch shape. Raises TypeError for a wrong dtype, ValueError for a wrong shape or size.
     """
     rows = _checked(draft, cu, sampled, accepted, mask)
+    found = rows["sampled"]
+    lanes = lanes or lanes_for(found.shape[1])
+    requests = requests or max(1, min(MAX_REQUESTS, LANES * REQUESTS // lanes))
     if not 1 <= requests <= MAX_REQUESTS or not 1 <= lanes * requests <= 1024:
         raise ValueError(f"accept: {lanes} lanes x {requests} requests a block; takes at most {MAX_REQUESTS} requests and 1024 threads")
-    count = rows["cu"].shape[0]
-    chosen = blocks or max(1, min(MAX_BLOCKS, -(-count // requests)))
+    chosen = max(1, min(MAX_BLOCKS, blocks or -(-rows["cu"].shape[0] // requests)))
     launch = device.configured(accept, chosen, (lanes, requests), stream)
-    found = rows["sampled"]
     return functools.partial(
         launch, device.flat(rows["draft"], "int32"), device.flat(rows["cu"], "int32"), device.flat(found, found.dtype),
         found.shape[1], found.strides[0] // found.itemsize, device.flat(rows["accepted"], "int32"), device.flat(rows["mask"], "uint8"),
@@ -128,6 +159,9 @@ def _checked(*arrays: Any) -> dict[str, device.Memory]:
         if written and found.readonly:
             raise ValueError(f"{name}: the array is read-only")
         rows[name] = found
+    for name, what in (("cu", "requests"), ("draft", "drafts")):
+        if rows[name].shape[0] > MAX_COUNT:
+            raise ValueError(f"{name}: {rows[name].shape[0]} {what}, takes at most {MAX_COUNT}")
     requests = rows["cu"].shape[0]
     for name in ("sampled", "accepted"):
         if rows[name].shape[0] != requests:

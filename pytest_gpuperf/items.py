@@ -24,6 +24,8 @@ def levels(item: pytest.Item) -> Iterator[tuple[str, Any]]:
             level = "parameter marker" if any(mark is one for one in of_parameters) else "function marker"
         else:
             level = next((name for kind, name in _NODES if isinstance(node, kind)), "package marker")
+            if level == "class marker" and node is not item.getparent(pytest.Class):
+                level = "outer class marker"
         yield level, mark
 
 

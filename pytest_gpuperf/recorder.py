@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.errors import RunFileError
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
     from pytest_gpuperf.options import Config
     from pytest_gpuperf.records.journal import Journal
+
+
+#: An absolute path in a word of the command line: what comes before it, its folders, its last part.
+_OUTSIDE = r"(^|[=:,])/(?:[^/=:,]*/)*([^/=:,]+)/?$"
 
 
 def now() -> str:
@@ -114,6 +119,11 @@ def _refuse_unwritable(path: Path) -> None:
 
 
 def _portable(argv: list[str], rootpath: Path) -> list[str]:
-    """Return a command line without the folders of this machine."""
+    """Return a command line without the folders of this machine.
+
+    >>> from pathlib import Path
+    >>> _portable(["pytest", "/data/project/suites", "--gpuperf-json=/data/out/run.json"], Path("/data/project"))
+    ['pytest', 'suites', '--gpuperf-json=.../run.json']
+    """
     root = str(rootpath)
-    return [word.replace(root + os.sep, "").replace(root, ".") for word in argv]
+    return [re.sub(_OUTSIDE, r"\1.../\2", word.replace(root + os.sep, "").replace(root, ".")) for word in argv]

@@ -79,7 +79,7 @@ def test_write_all_contiguous(gpuperf):
 
 
 # Random rows of 4 KB open a DRAM page each: less than contiguous ones can reach.
-@pytest.mark.gpuperf(bandwidth={"H200*": ">= 86 %"})
+@pytest.mark.gpuperf(bandwidth={"H200*": ">= 91 %"})
 def test_write_all_scattered(gpuperf):
     measure_write_all(gpuperf, Step(ROWS, scattered=True))
 
@@ -105,8 +105,8 @@ def rate_limits(limits):
     ]
 
 
-# Five below what was measured.
-@pytest.mark.parametrize("rate", rate_limits({0.1: 86, 0.5: 90, 0.9: 91, 1.0: 91}))
+# Some five below what was measured.
+@pytest.mark.parametrize("rate", rate_limits({0.1: 88, 0.5: 90, 0.9: 91, 1.0: 91}))
 def test_acceptance_rates(gpuperf, rate):
     # What staging saves: the time of a commit at each rate beside a write of every row. Contiguous slots, rows accepted at random.
     step = Step(TABLE_ROWS)
@@ -120,5 +120,5 @@ def test_acceptance_rates(gpuperf, rate):
     same(gpuperf, step.caches, wanted)
     write = staging.plan_write_all(*step.arrays, stream=int(gpuperf.stream))
     written = gpuperf.measure(write, name="write_all", work=step.work(len(mask)), outputs=step.caches, cache="steady")
-    # A warp a row, which pays from about nine rows in ten downwards, costs some 3 % where every row is accepted.
+    # A commit of many rows gives each a warp: made for few accepted rows, it costs some 3 % where all are.
     assert committed.time <= (rate + 0.06) * written.time

@@ -54,3 +54,22 @@ def test_a_marker_is_for_main_where_there_is_one_else_for_all(pytester):
     }
     assert done.account == {"collected": 4, "PASS": 2, "FAIL": 2}
     assert "slow time: 9." in done.text
+
+
+def test_an_inner_class_goes_before_an_outer_one(pytester):
+    done = run_pytest(
+        pytester,
+        """
+        @pytest.mark.gpuperf(time="<= 1 us")
+        class TestOuter:
+            @pytest.mark.gpuperf(time="<= 100 us")
+            class TestInner:
+                def test_inner(self, gpuperf, fake):
+                    gpuperf.measure(fake.kernel(10e-6))
+
+            def test_outer(self, gpuperf, fake):
+                gpuperf.measure(fake.kernel(10e-6))
+        """,
+    )
+    assert done.outcomes == {"passed": 1, "failed": 1}
+    assert done.case("::test_inner")["budgets"][0]["text"] == "<= 100 us"

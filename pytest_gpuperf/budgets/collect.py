@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 #: Levels of a budget, the nearest first: the first level with a limit for this device wins.
-LEVELS = ("budget=", "parameter marker", "function marker", "class marker", "module marker", "package marker")
+LEVELS = ("budget=", "parameter marker", "function marker", "class marker", "outer class marker", "module marker", "package marker")
 
 #: Keywords of the marker that are no quantities.
 KEYWORDS = ("of", "gpu")
