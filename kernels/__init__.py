@@ -34,8 +34,8 @@ def _move(slots: str, *mask: str) -> str:
 KERNELS = (
     Kernel("accept.int32", "masks", masks.accept, _accept("int32"), (masks.LANES, masks.REQUESTS)),
     Kernel("accept.int64", "masks", masks.accept, _accept("int64"), (masks.LANES, masks.REQUESTS)),
-    Kernel("write_all.int32", "staging", staging.write_rows, _move("int32"), (staging.MAX_LANES, 2)),
-    Kernel("write_all.int64", "staging", staging.write_rows, _move("int64"), (staging.MAX_LANES, 2)),
-    Kernel("commit_masked.int32", "staging", staging.commit_rows, _move("int32", _BYTES), (staging.MAX_LANES, 2)),
-    Kernel("commit_masked.int64", "staging", staging.commit_rows, _move("int64", _BYTES), (staging.MAX_LANES, 2)),
+    Kernel("write_all.int32", "staging", staging.write_rows, _move("int32"), (staging.WRITE_THREADS, 1)),
+    Kernel("write_all.int64", "staging", staging.write_rows, _move("int64"), (staging.WRITE_THREADS, 1)),
+    Kernel("commit_masked.int32", "staging", staging.commit_rows, _move("int32", _BYTES), (staging.MAX_LANES, 1)),
+    Kernel("commit_masked.int64", "staging", staging.commit_rows, _move("int64", _BYTES), (staging.MAX_LANES, 1)),
 )

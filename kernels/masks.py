@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: Threads that share the drafts of one request, at most.
 LANES = 32
 #: Requests a block of that many lanes; a block has LANES * REQUESTS threads whatever the lanes.
-REQUESTS = 4
+REQUESTS = 8
 #: The least lanes that `plan` chooses.
 MIN_LANES = 4
 #: The largest number of requests a block that `accept` has room for.
@@ -76,7 +76,7 @@ def accept(draft, cu, sampled, columns, row_step, accepted, mask):
         first[uint32(mine)] = NONE
         cuda.syncthreads()
         drafts = int32(end - start)
-        if request > last:
+        if request < 0:
             drafts = int32(0)
         if lane < drafts:
             if start != guess:

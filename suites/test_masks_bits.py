@@ -97,6 +97,24 @@ def test_padding_of_a_smaller_batch(gpuperf, place, function):
     same(gpuperf, got, [place.put(array) for array in wanted])
 
 
+@pytest.mark.parametrize(
+    "counts", [[3, 3, 3, 3, 3], [3, 3, 2, 3, 3], [3, 4, 2, 3, 3], [0, 3, 3, 3], [3, 3, 0, 0, 3], [4, 4, 4], [1, 5]], ids=str
+)
+@pytest.mark.parametrize("left_over", [0, 5])
+def test_drafts_that_begin_where_the_kernel_guesses_and_elsewhere(gpuperf, place, counts, left_over):
+    # Tokens are all different and all sampled, so a draft read from another request's place shows.
+    draft = np.arange(100, 100 + sum(counts) + left_over)
+    rows = np.split(draft[: sum(counts)], np.cumsum(counts)[:-1])
+    case = batch(counts, draft, rows, columns=4)
+    assert case.wanted[0].tolist() == [min(count, 4) for count in counts]
+    same(gpuperf, *run(place, case, small_kernel))
+
+
+def test_lanes_follow_the_columns():
+    columns = (0, 1, 2, 5, 6, 9, 10, 17, 18, 33, 34, 1000)
+    assert [masks.lanes_for(count) for count in columns] == [4, 4, 4, 4, 8, 8, 16, 16, 32, 32, 32, 32]
+
+
 def test_rows_of_sampled_may_have_gaps(gpuperf, place):
     case = random_batch(6, 5, seed=3)
     wide = place.put(np.concatenate([case.sampled, case.sampled], axis=1))[:, : case.sampled.shape[1]]
@@ -150,6 +168,25 @@ def test_a_left_sided_search_is_caught(gpuperf, place):
     assert mask.tolist() == [True, False, False]
     with pytest.raises(NotIdentical):
         gpuperf.identical(mask, place.put(case.wanted[1]))
+
+
+class Huge:
+    """An int32 array that claims more elements than memory holds; nobody may look at them."""
+
+    dtype = np.dtype(np.int32)
+
+    def __init__(self, count):
+        described = {"data": (4096, False), "shape": (count,), "strides": None, "typestr": "<i4", "version": 3}
+        self.__array_interface__ = self.__cuda_array_interface__ = described
+
+
+@pytest.mark.parametrize(("name", "what"), [("draft", "drafts"), ("cu", "requests")])
+def test_counts_that_overflow_32_bits_are_refused(place, name, what):
+    arrays = {"draft": np.zeros(3, np.int32), "cu": np.array([2, 3], np.int32), "sampled": np.zeros((2, 3), np.int32),
+              "accepted": np.zeros(2, np.int32), "mask": np.zeros(3, np.bool_)}  # fmt: skip
+    put = {key: place.put(array) for key, array in arrays.items()} | {name: Huge(masks.MAX_COUNT + 1)}
+    with pytest.raises(ValueError, match=f"{name}: 1073741825 {what}, takes at most 1073741824"):
+        masks.plan(*put.values())
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,24 @@ def test_vectors_and_a_tail_of_bytes(gpuperf, place):
     same(gpuperf, caches, wanted(place, step))
 
 
+@pytest.mark.skipif(not SIMULATED, reason="only the simulator shows each access")
+@pytest.mark.parametrize("threads", [(4, 2), (8, 4), (2, 1)])
+def test_no_access_leaves_its_array(place, monkeypatch, threads):
+    # Three vectors a row: some lanes have none, and the last block has rows too many.
+    def inside(access):
+        def checked(array, index, *stored):
+            assert 0 <= index <= array.shape[0] - 16
+            return access(array, index, *stored)
+
+        return checked
+
+    monkeypatch.setattr(staging, "load16", inside(staging.load16))
+    monkeypatch.setattr(staging, "store16", inside(staging.store16))
+    step = staged(5, 3, 8, skipped=1)
+    write(place, step, threads=threads)
+    commit(place, step, threads=threads)
+
+
 @pytest.mark.parametrize("slot_dtype", ["int32", "int64"])
 @pytest.mark.parametrize("size", [16, 32])
 def test_caches_of_one_allocation(gpuperf, place, size, slot_dtype):

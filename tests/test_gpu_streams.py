@@ -7,7 +7,7 @@ from gpu_bench import CLOSE, LAUNCH_SHARE, US, say, span
 
 from pytest_gpuperf.errors import Inconclusive
 
-pytest_plugins = ["gpu_bench"]
+pytest_plugins = ["gpu_fixtures"]
 pytestmark = pytest.mark.gpu
 
 SPIN = 10_000

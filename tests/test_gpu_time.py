@@ -7,7 +7,7 @@ from gpu_bench import CLOSE, LAUNCH_SHARE, MIB, US, say, shown, span
 
 from pytest_gpuperf.work import Work
 
-pytest_plugins = ["gpu_bench"]
+pytest_plugins = ["gpu_fixtures"]
 pytestmark = pytest.mark.gpu
 
 
