@@ -59,25 +59,23 @@ def accept(draft, cu, sampled, columns, row_step, accepted, mask):
         total = cu[uint32(last)]
     t = int32(int32(int32(base + mine) * lanes) + lane)
     while base <= last:
-        request = int32(base + mine)
-        here = min(request, last)
-        guess = int32(here * int32(int32(columns) - 1))
+        # Threads past the last request repeat it, and write the same bits.
+        request = min(int32(base + mine), last)
+        guess = int32(request * int32(int32(columns) - 1))
         drafted = int32(0)
         if uint32(guess + lane) < uint32(tokens):
             drafted = draft[uint32(guess + lane)]
-        row = here * row_step
+        row = request * row_step
         token = int64(NO_TOKEN)
         if lane < columns:
             token = int64(sampled[uint64(row + lane)])
         start = int32(0)
-        if here > 0:
-            start = cu[uint32(int32(here - 1))]
-        end = cu[uint32(here)]
+        if request > 0:
+            start = cu[uint32(int32(request - 1))]
+        end = cu[uint32(request)]
         first[uint32(mine)] = NONE
         cuda.syncthreads()
         drafts = int32(end - start)
-        if request < 0:
-            drafts = int32(0)
         if lane < drafts:
             if start != guess:
                 drafted = draft[uint32(start + lane)]
@@ -96,7 +94,7 @@ def accept(draft, cu, sampled, columns, row_step, accepted, mask):
         while p < drafts:
             mask[uint32(start + p)] = p < agreed
             p = int32(p + lanes)
-        if lane == 0 and request <= last:
+        if lane == 0:
             accepted[uint32(request)] = agreed
         base = int32(base + int32(int32(cuda.gridDim.x) * tall))
         if base <= last:
@@ -122,11 +120,13 @@ def plan(draft: Any, cu: Any, sampled: Any, accepted: Any, mask: Any, *, stream:
     """
     rows = _checked(draft, cu, sampled, accepted, mask)
     found = rows["sampled"]
-    lanes = lanes or lanes_for(found.shape[1])
-    requests = requests or max(1, min(MAX_REQUESTS, LANES * REQUESTS // lanes))
+    if lanes is None:
+        lanes = lanes_for(found.shape[1])
+    if requests is None:
+        requests = max(1, min(MAX_REQUESTS, LANES * REQUESTS // max(lanes, 1)))
     if not 1 <= requests <= MAX_REQUESTS or not 1 <= lanes * requests <= 1024:
         raise ValueError(f"accept: {lanes} lanes x {requests} requests a block; takes at most {MAX_REQUESTS} requests and 1024 threads")
-    chosen = max(1, min(MAX_BLOCKS, blocks or -(-rows["cu"].shape[0] // requests)))
+    chosen = max(1, min(MAX_BLOCKS, -(-rows["cu"].shape[0] // requests) if blocks is None else blocks))
     launch = device.configured(accept, chosen, (lanes, requests), stream)
     return functools.partial(
         launch, device.flat(rows["draft"], "int32"), device.flat(rows["cu"], "int32"), device.flat(found, found.dtype),

@@ -115,6 +115,16 @@ def test_lanes_follow_the_columns():
     assert [masks.lanes_for(count) for count in columns] == [4, 4, 4, 4, 8, 8, 16, 16, 32, 32, 32, 32]
 
 
+@pytest.mark.parametrize(
+    "shape", [{"lanes": 0}, {"lanes": 4, "requests": 0}, {"lanes": 4, "requests": 33}, {"lanes": 64, "requests": 17}], ids=str
+)
+def test_launch_shapes_that_do_not_fit_are_refused(place, shape):
+    case = random_batch(3, 2, seed=7)
+    arrays = (*case.arrays, np.zeros(3, np.int32), np.zeros(len(case.draft), np.bool_))
+    with pytest.raises(ValueError, match="takes at most 32 requests and 1024 threads"):
+        masks.plan(*(place.put(array) for array in arrays), **shape)
+
+
 def test_rows_of_sampled_may_have_gaps(gpuperf, place):
     case = random_batch(6, 5, seed=3)
     wide = place.put(np.concatenate([case.sampled, case.sampled], axis=1))[:, : case.sampled.shape[1]]

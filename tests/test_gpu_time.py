@@ -66,6 +66,8 @@ def test_a_small_kernel_of_every_library(gpu, torch, adder, cache):
     assert one.details["checked"] != "unchecked"
     assert one.host_time.point > 1 * US
     assert one.wall_time.point > one.time.point
+    say(f"bandwidth {one.bandwidth}, {one.percent.point:.1f} % of {one.roof}")
+    assert one.bandwidth.reason is None, one.bandwidth
     total = torch.as_tensor(a, device="cuda") + torch.as_tensor(b, device="cuda")
     assert torch.equal(torch.as_tensor(out, device="cuda"), total)
 
@@ -136,7 +138,8 @@ def test_a_graph_replay_takes_what_its_kernel_takes(gpu, torch, cache):
     say(shown(kernel))
     say(f"{shown(replay)}; host {replay.host_time.point * 1e6:.2f} us")
     assert (kernel.details["body"], replay.details["body"]) == ("kernel", "graph")
-    assert abs(kernel.time.point - replay.time.point) < 0.3 * US
+    # A flush takes the graph's own memory out of the L2 too: its launch then reads it back, which is part of the replay.
+    assert abs(kernel.time.point - replay.time.point) < (0.3 if cache == "warm" else 0.5) * US
     assert replay.host_time.point < kernel.host_time.point + 2 * US
 
 

@@ -38,7 +38,11 @@ class StreamHandle(int):
     def cupy(self) -> Any:
         """The CuPy stream; CuPy must be loaded."""
         cupy: Any = sys.modules["cupy"]
-        return cupy.cuda.Stream.null if not self else cupy.cuda.ExternalStream(int(self))
+        if not self:
+            return cupy.cuda.Stream.null
+        # CuPy 14 takes whatever has __cuda_stream__, and deprecates the class for bare handles.
+        made = getattr(cupy.cuda.Stream, "from_external", None)
+        return cupy.cuda.ExternalStream(int(self)) if made is None else made(self)
 
 
 def as_stream(handle: int) -> StreamHandle:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 #: pytest shows the test's own lines, not the plugin's.
 __tracebackhide__ = True
 
-#: From here on the driver's own device copy competes: its engine is the faster one on some chips.
-_LARGE = 256 << 20
 _ALIGN = 256
 _QUICK = 0.03
 
@@ -125,7 +123,8 @@ class Roofs:
                 backend.launch("move", (source, target, work.reads, work.writes), stream, blocks=blocks, threads=threads)
 
             roads.setdefault(f"move, {blocks} blocks of {shape.threads}", move)
-        if work.reads == work.writes >= _LARGE:
+        if work.reads == work.writes:
+            # The driver's own device copy competes: up to 0.4 us faster at 1 MiB on an H200, and what torch's copy_ is.
             roads["driver copy"] = lambda source, target: backend.copy(target, source, work.writes, stream)
         return roads
 
