@@ -8,9 +8,15 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from pytest_gpuperf.device.discovery import open_backend
+from pytest_gpuperf.reasons import Reason
+from pytest_gpuperf.timing.cache import Flusher
 
 SIZES = tuple(1 << power for power in (10, 14, 17, 20, 22))
 CACHES = ("warm", "cold")
@@ -28,7 +34,7 @@ def main() -> None:
     import pytest_gpuperf
 
     @cuda.jit
-    def copy_kernel(source, target):
+    def copy_kernel(source: Any, target: Any) -> None:
         index = cuda.grid(1)
         if index < source.size:
             target[index] = source[index]
@@ -40,42 +46,42 @@ def main() -> None:
         launch(source, target)
         bodies[size] = (launch, source, target)
     rows = []
-    with pytest_gpuperf.session() as gpuperf:
+    backend = open_backend()
+    if isinstance(backend, Reason):
+        sys.exit(str(backend))
+    with pytest_gpuperf.session(backend) as gpuperf:
         for size, (launch, source, target) in bodies.items():
             for cache in CACHES:
                 ours = gpuperf.measure(launch, source, target, outputs=[target], cache=cache, name=f"{size} {cache}")
                 low, high = ours.time.bounds
                 rows.append({"floats": size, "cache": cache, "ours": ours.time.point, "low": low, "high": high, "body": ours.details["body"]})
-        tools = gpuperf._runtime.instruments(0)
-        calibration = tools.calibration.record()
-        cupti_times = records(bodies, tools)
+        flusher = Flusher(backend, backend.open())
+        cupti_times = records(bodies, backend, flusher)
     for row in rows:
         times = cupti_times[row["floats"], row["cache"]]
         row["cupti"] = statistics.median(times) if times else None
-    print(calibration["detail"])
     print(f"{'floats':>9} {'cache':>5} {'ours us':>9} {'interval':>17} {'CUPTI us':>9} {'differ us':>9}  body")
     for row in rows:
         told = f"{row['cupti'] * 1e6:9.3f} {(row['ours'] - row['cupti']) * 1e6:+9.3f}" if row["cupti"] is not None else "no records from CUPTI"
         print(f"{row['floats']:>9} {row['cache']:>5} {row['ours'] * 1e6:9.3f} {row['low'] * 1e6:8.3f}..{row['high'] * 1e6:<7.3f} {told}  {row['body']}")
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps({"calibration": calibration, "rows": rows}, indent=1))
+        arguments.json.write_text(json.dumps({"rows": rows}, indent=1))
 
 
-def records(bodies, tools):
+def records(bodies: dict[int, tuple[Any, Any, Any]], backend: Any, flusher: Flusher) -> dict[tuple[int, str], list[float]]:
     """Return CUPTI's durations in seconds by (floats, cache), each launch in the cache state that ours was measured in."""
     from cupti import cupti
 
-    seen = []
+    seen: list[tuple[str, int, int]] = []
 
-    def requested():
+    def requested() -> tuple[int, int]:
         return 8 << 20, 0
 
-    def completed(activities):
+    def completed(activities: list[Any]) -> None:
         seen.extend((str(one.name), one.start, one.end) for one in activities if "copy_kernel" in str(one.name))
 
     cupti.activity_register_callbacks(requested, completed)
     cupti.activity_enable(cupti.ActivityKind.CONCURRENT_KERNEL)
-    backend = tools.backend
     found = {}
     for size, (launch, source, target) in bodies.items():
         for cache in CACHES:
@@ -86,7 +92,7 @@ def records(bodies, tools):
                 if cache == "warm":
                     launch(source, target)
                 else:
-                    tools.flusher.clean(0)
+                    flusher.clean(0)
                 launch(source, target)
                 backend.synchronize()
             cupti.activity_flush_all(1)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
         BudgetExceeded,
         GpuPerfError,
         Inconclusive,
+        NotClose,
         NotIdentical,
         RunFileError,
         Unmeasured,
@@ -29,6 +30,7 @@ _HOMES = {
     "GpuPerfError": "errors",
     "Inconclusive": "errors",
     "Measurement": "measurement",
+    "NotClose": "errors",
     "NotIdentical": "errors",
     "RunFileError": "errors",
     "Unmeasured": "errors",
@@ -44,6 +46,7 @@ __all__ = [
     "GpuPerfError",
     "Inconclusive",
     "Measurement",
+    "NotClose",
     "NotIdentical",
     "RunFileError",
     "Unmeasured",
@@ -51,6 +54,11 @@ __all__ = [
     "Work",
     "session",
 ]
+
+
+def __dir__() -> list[str]:
+    """Name the public names too, which are not there before their first use."""
+    return sorted({*globals(), *__all__})
 
 
 def __getattr__(name: str) -> Any:

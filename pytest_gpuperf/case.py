@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import linecache
 import sys
+import threading
 import traceback
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.budgets.judge import Judgement, unjudged
-from pytest_gpuperf.errors import BadBudget, BudgetExceeded, GpuPerfError
+from pytest_gpuperf.errors import BadBudget, BudgetExceeded, GpuPerfError, NotIdentical
 from pytest_gpuperf.metrics import TAIL_SAMPLES, nearest
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNMEASURED, Reason, Verdict, worst
 from pytest_gpuperf.values import reason_record
@@ -53,17 +54,25 @@ class Case:
         self.nodeid, self.marks, self.device = nodeid, marks, device
         self.measurements: dict[str, Measurement] = {}
         self.overrides: dict[str, list[Budget]] = {}
+        #: Limits of `budget=` whose measurement raised: where the test swallows that, they are accounted for all the same.
+        self.abandoned: dict[str, list[Budget]] = {}
         self.checks: list[Check] = []
         self.required: list[Judgement] = []
         self.judgements: list[Judgement] = []
         self.undecideds: list[Undecided] = []
         self.raised: BudgetExceeded | None = None
+        self.judged = False
+        self._thread = threading.get_ident()
+        self._elsewhere: list[Check | Judgement] = []
 
     def name_for(self, name: str | None) -> str:
         """Return the name of the next measurement; an error for one that is used twice."""
         chosen = "main" if name is None else name
         if not isinstance(chosen, str) or not chosen.strip():
             message = f"measure(name={name!r}): a name is a text such as 'baseline'"
+            raise ValueError(message)
+        if self.judged:
+            message = f"measure({chosen!r}): the budgets of {self.nodeid} have been judged already; measure in the test itself, or in the set-up of a fixture"
             raise ValueError(message)
         if chosen in self.measurements:
             hint = "give the second one a name=" if name is None else "give each its own name"
@@ -84,8 +93,23 @@ class Case:
         """Remember a comparison that could not be decided, also where the body swallows its error."""
         self.undecideds.append(Undecided(error.reason, str(error), _caller()))
 
+    def checked(self, check: Check) -> None:
+        """Remember what a check came to."""
+        self.checks.append(check)
+        self._note_thread(check)
+
+    def require(self, judgement: Judgement) -> None:
+        """Remember what `m.require` judged."""
+        self.required.append(judgement)
+        self._note_thread(judgement)
+
+    def _note_thread(self, one: Check | Judgement) -> None:
+        if one.verdict == FAIL and threading.get_ident() != self._thread:
+            self._elsewhere.append(one)
+
     def judge(self, ended: Reason | None = None) -> None:
         """Judge every budget, once: of markers and of measure's `budget=`; `ended` says why the body did not reach its end."""
+        self.judged = True
         for budget in self.marks.budgets:
             for name, reason in self._targets(budget, ended):
                 if reason is not None:
@@ -96,15 +120,28 @@ class Case:
                     self.judgements.append(self._judged(budget, name))
         for name, budgets in self.overrides.items():
             self.judgements += [self._judged(budget, name) for budget in budgets]
+        for name, budgets in self.abandoned.items():
+            if name not in self.overrides:
+                self.judgements += [unjudged(budget, name, Reason("body-failed", "this measurement raised before it had a value")) for budget in budgets]
 
-    def settle(self) -> None:
-        """After a body that passed: what failed in it and was caught, by pytest.raises, is what the test expects."""
+    def settle(self) -> BudgetExceeded | NotIdentical | None:
+        """After a body that passed: what failed in it and was caught, by pytest.raises, is what the test expects.
+
+        What failed in a thread of its own was caught by nobody, as pytest does not see it: that comes back as an error.
+        """
+        unseen = {id(one) for one in self._elsewhere}
         for check in self.checks:
-            if check.verdict == FAIL:
+            if check.verdict == FAIL and id(check) not in unseen:
                 check.verdict, check.detail = PASS, f"{_EXPECTED}{check.detail}"
         self.required = [
-            dataclasses.replace(one, verdict=PASS, message=f"{_EXPECTED}{one.message}") if one.verdict == FAIL else one for one in self.required
+            dataclasses.replace(one, verdict=PASS, message=f"{_EXPECTED}{one.message}") if one.verdict == FAIL and id(one) not in unseen else one
+            for one in self.required
         ]
+        texts = [one.detail if isinstance(one, Check) else one.message for one in self._elsewhere]
+        if not texts:
+            return None
+        kind = NotIdentical if isinstance(self._elsewhere[0], Check) else BudgetExceeded
+        return kind("failed in a thread of the test: " + "\n".join(texts))
 
     def unreached(self, reason: Reason) -> None:
         """Account for every budget of a case whose body never ran."""
@@ -211,9 +248,10 @@ def hide_frames(excinfo: Any) -> None:
 
 
 def plain_error(error: BaseException) -> str:
-    """Return the last line of an error as Python prints it, with its notes.
+    """Return the last line of an error as Python prints it, with its notes; our own errors without their module.
 
     >>> plain_error(ValueError("no"))
     'ValueError: no'
     """
-    return "".join(traceback.format_exception_only(error)).strip()
+    text = "".join(traceback.format_exception_only(error)).strip()
+    return text.removeprefix(f"{type(error).__module__}.") if isinstance(error, GpuPerfError) else text

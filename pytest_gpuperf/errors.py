@@ -20,6 +20,10 @@ class NotIdentical(GpuPerfError, AssertionError):
     """Two arrays, or two calls of one body, do not hold the same bits."""
 
 
+class NotClose(GpuPerfError, AssertionError):
+    """An output is further from its reference than allowed, or is constant where the reference is not."""
+
+
 class BadBudget(GpuPerfError, ValueError):
     """A budget that cannot be read or judged; names the nearest valid spelling."""
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import inspect
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.budgets.collect import Budget, choose, read_limits
 from pytest_gpuperf.case import Case, Check, plain_error
 from pytest_gpuperf.device.streams import StreamHandle, as_stream, current_stream, handle_of
+from pytest_gpuperf.errors import BadBudget
 from pytest_gpuperf.measurement import Measurement
 from pytest_gpuperf.nvtx_ranges import Range, measurement_range, slug
 from pytest_gpuperf.nvtx_ranges import range as nvtx_range
@@ -18,7 +21,7 @@ from pytest_gpuperf.timing.body import Body
 from pytest_gpuperf.work import Work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from pytest_gpuperf.device.backend import DeviceFacts
     from pytest_gpuperf.device.lock import Waited
@@ -88,24 +91,25 @@ class GpuPerf:
         chosen = self._case.name_for(name)
         body = _body(fn, args, inputs, kw, work, setup, varies=varies)
         state = _cache(cache, self._runtime.config.cache)
-        own = choose(read_limits(dict(budget or {}), f"measure({chosen!r})", "budget=", chosen), self._runtime.device, f"measure({chosen!r})")
+        own = choose(read_limits(_limits(budget, chosen), f"measure({chosen!r})", "budget=", chosen), self._runtime.device, f"measure({chosen!r})")
+        self._case.abandoned[chosen] = own
         hole = self._runtime.hole if self._runtime.config.enabled else Reason("needs-gpuperf")
         if hole is not None:
             made = Measurement.unmeasured(chosen, hole, _call_once(body), work, self._case, self._runtime.device)
             made.details = {"cache": state, "checked": "unchecked", "varies": varies, "inputs": body.sets}
         else:
             made = self._measure(chosen, body, state, _listed(outputs), _listed(inout), own, stream, samples)
-        made.account = self._case.required.append
+        made.account = self._case.require
         self._case.measurements[chosen] = made
         self._case.overrides[chosen] = own
         failure = made.details.pop("failure", None)
         if failure is not None:
-            self._case.checks.append(Check("outputs", chosen, FAIL, str(failure)))
+            self._case.checked(Check("outputs", chosen, FAIL, str(failure)))
             raise failure
         checked = made.details.get("checked", "unchecked")
         if checked != "unchecked":
             what = "differ between calls, as declared" if varies else "hold the same bits"
-            self._case.checks.append(Check("outputs", chosen, PASS, f"outputs of timed calls {what} ({checked} digested)"))
+            self._case.checked(Check("outputs", chosen, PASS, f"outputs of {'timed ' if made.details['samples'] else ''}calls {what} ({checked} digested)"))
         return made
 
     def _measure(
@@ -117,7 +121,7 @@ class GpuPerf:
         runtime, case = self._runtime, self._case
         handle = current_stream() if stream is None else handle_of(stream)
         needed = case.samples_for(name, own)
-        key = getattr(body.function, "__code__", None) or body.function
+        key = runtime.key_of(body.function)
         label = slug(case.nodeid, name)
         assert runtime.backend is not None
         with runtime.locked(case.nodeid) as waited:
@@ -191,9 +195,11 @@ class GpuPerf:
         try:
             detail = check()
         except AssertionError as error:
-            self._case.checks.append(Check(kind, title, FAIL, plain_error(error)))
+            self._case.checked(Check(kind, title, FAIL, plain_error(error)))
+            if name:
+                error.args = (f"{name}: {error}",)
             raise
-        self._case.checks.append(Check(kind, title, PASS, detail))
+        self._case.checked(Check(kind, title, PASS, detail))
 
     def _operations(self, *arrays: Any) -> Any:
         """Open the device only where an array lies on it."""
@@ -218,6 +224,7 @@ def _body(
     if work is not None and not isinstance(work, Work):
         message = f"work={work!r}: pass Work(reads=..., writes=...) in bytes"
         raise TypeError(message)
+    _refuse_misspelt(fn, kw)
     if inputs is None:
         return Body(fn, (args,), kw, work, setup, varies)
     if args:
@@ -228,6 +235,34 @@ def _body(
         message = "inputs=[]: needs at least one argument set"
         raise ValueError(message)
     return Body(fn, sets, kw, work, setup, varies)
+
+
+def _refuse_misspelt(fn: Callable[..., Any], kw: Mapping[str, Any]) -> None:
+    """Name the option that was meant: a misspelt one is the body's argument, and the body's TypeError would not say so."""
+    for name in kw:
+        near = difflib.get_close_matches(name, _OPTIONS, 1, 0.75)
+        if near and not _takes(fn, name):
+            message = f"measure: no option {name!r}, and the body takes no such argument; nearest {near[0]!r}"
+            raise TypeError(message)
+
+
+def _takes(fn: Callable[..., Any], name: str) -> bool:
+    try:
+        parameters = inspect.signature(fn).parameters
+    except (TypeError, ValueError):
+        return True
+    return name in parameters or any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+
+
+#: What measure() takes by name for itself.
+_OPTIONS = tuple(name for name, one in inspect.signature(GpuPerf.measure).parameters.items() if one.kind is one.KEYWORD_ONLY)
+
+
+def _limits(budget: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
+    if budget is not None and not isinstance(budget, Mapping):
+        message = f"measure({name!r}): budget={budget!r}: write limits by quantity, as {{'time': '<= 12 us'}}"
+        raise BadBudget(message)
+    return dict(budget or {})
 
 
 def _cache(given: str | None, default: str) -> str:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MARKS = pytest.StashKey[Marks]()
+#: A test that asked for the fixture while it ran, by request.getfixturevalue.
+ASKED = pytest.StashKey[bool]()
 
 
 def levels(item: pytest.Item) -> Iterator[tuple[str, Any]]:
@@ -34,7 +36,7 @@ _NODES: tuple[tuple[type, str], ...] = ((pytest.Class, "class marker"), (pytest.
 
 def is_case(item: pytest.Item) -> bool:
     """Say whether a test uses the fixture: then it is a case."""
-    return "gpuperf" in getattr(item, "fixturenames", ())
+    return "gpuperf" in getattr(item, "fixturenames", ()) or item.stash.get(ASKED, False)
 
 
 def budgets_of(item: pytest.Item) -> dict[str, Any]:
@@ -70,7 +72,16 @@ def place_of(item: pytest.Item) -> dict[str, Any]:
     }
 
 
+def skipped_at(report: pytest.TestReport, why: str) -> tuple[str, int, str]:
+    """Say where a test was skipped and why: at the test, as the line of this plugin that ended it tells nobody anything."""
+    path, line, _ = report.location
+    return path, (line or 0) + 1, f"Skipped: {why}"
+
+
 def short(value: object) -> str:
     """Return a parameter's value as text, cut where it is long."""
-    text = repr(value) if not isinstance(value, str) else value
+    try:
+        text = repr(value) if not isinstance(value, str) else value
+    except Exception as error:  # noqa: BLE001  (somebody else's __repr__ costs its text, not the session)
+        text = f"<{type(value).__name__}, whose repr raises {type(error).__name__}>"
     return text if len(text) <= 80 else text[:77] + "..."

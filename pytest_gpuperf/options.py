@@ -32,11 +32,16 @@ class Option:
         """The name of the ini twin."""
         return self.flag.removeprefix("--").replace("-", "_")
 
+    @property
+    def shown(self) -> str:
+        """What the help says of the default."""
+        return f"default: {self.default:g}; " if self.kind == "seconds" else f"default: {self.default}; " if self.default else ""
+
 
 OPTIONS: tuple[Option, ...] = (
     Option("enabled", "--gpuperf", "flag", False, "measure and judge: without it bodies run once and no limit is judged"),
     Option("report", "--gpuperf-report", "path", "reports/latest.html", "write the HTML page here", metavar="PATH"),
-    Option("json", "--gpuperf-json", "path", "", "write the run file here too, besides reports/runs/", metavar="PATH"),
+    Option("json", "--gpuperf-json", "path", "", "write the run file here too, besides reports/runs/*.json", metavar="PATH"),
     Option(
         "strict",
         "--gpuperf-strict",
@@ -47,8 +52,8 @@ OPTIONS: tuple[Option, ...] = (
         bare="all",
     ),
     Option("cache", "--gpuperf-cache", "choice", "cold", "cache state of measurements that do not name one", choices=CACHES),
-    Option("limit", "--gpuperf-limit", "seconds", 1.0, "longest sampling time of a measurement; 5 rounds are always taken", metavar="S"),
-    Option("reference", "--gpuperf-reference", "path", "", "show this recorded run beside the results on the page", metavar="RUN"),
+    Option("limit", "--gpuperf-limit", "seconds", 1.0, "longest sampling time of a measurement; 5 rounds are always taken", metavar="SECONDS"),
+    Option("reference", "--gpuperf-reference", "path", "", "show this recorded run (a run file or journals) beside the results on the page", metavar="RUN"),
 )
 
 
@@ -77,7 +82,7 @@ def add_options(parser: pytest.Parser) -> None:
     """Register every option and its ini twin."""
     group = parser.getgroup("gpuperf", "GPU performance budgets (pytest-gpuperf)")
     for option in OPTIONS:
-        settings: dict[str, Any] = {"dest": f"gpuperf_{option.field}", "default": None, "help": f"{option.help} (ini: {option.ini})"}
+        settings: dict[str, Any] = {"dest": f"gpuperf_{option.field}", "default": None, "help": f"{option.help} ({option.shown}ini: {option.ini})"}
         if option.kind == "flag":
             settings["action"] = "store_true"
         elif option.bare is not None:
@@ -104,9 +109,15 @@ def read_options(config: pytest.Config) -> Config:
     return Config(**found, runs=config.rootpath / "reports" / "runs")
 
 
+def without_effect(config: pytest.Config) -> list[str]:
+    """Return the options that were typed in a session without --gpuperf, where they do nothing."""
+    return [option.flag for option in OPTIONS if option.kind != "flag" and config.getoption(f"gpuperf_{option.field}", None)]
+
+
 def _convert(option: Option, given: Any, where: str, base: Path) -> Any:
     if option.choices and given and given not in option.choices:
-        message = f"{where}: {given!r} is none of its values{nearest(str(given), option.choices)}"
+        swallowed = f" (without '=' the option takes the next word: write {option.flag}={option.bare})" if option.bare and where == option.flag else ""
+        message = f"{where}: {given!r} is none of its values{nearest(str(given), option.choices)}{swallowed}"
         raise OptionError(message)
     if option.kind == "seconds":
         try:

@@ -20,7 +20,7 @@ def open_recorder(state: State, exit_status: int) -> None:
     """
     config = state.config
     handed = getattr(config, "workerinput", {})
-    run_id = handed.get("gpuperf_run") or new_run_id()
+    run_id = handed.get("gpuperf_run") or new_run_id(state.options.runs)
     try:
         state.recorder = Recorder(state.options, config.rootpath, run_id, state.worker, ["pytest", *config.invocation_params.args], state.trouble.append)
     except RunFileError as error:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gpuperf.options import OptionError, add_options, read_options
+from pytest_gpuperf.options import OptionError, add_options, read_options, without_effect
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -84,6 +84,16 @@ def pytest_pycollect_makeitem(collector: pytest.Collector) -> Generator[None, An
     return result
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, None, None]:
+    """Remember the budgets of tests that somebody takes out of the list without a word."""
+    before = list(items)
+    yield
+    state = _active(config)
+    if state is not None:
+        state.taken_out(before, items)
+
+
 def pytest_deselected(items: list[pytest.Item]) -> None:
     """Remember the budgets of what was deselected."""
     state = _active(items[0].config) if items else None
@@ -93,16 +103,23 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Write down which budgets are to be accounted for."""
+    from pytest_gpuperf.errors import BadBudget
+
     state = _active(session.config)
-    if state is not None:
-        state.collected(session.items)
+    try:
+        if state is not None:
+            state.collected(session.items)
+    except BadBudget as error:
+        message = f"BadBudget: {error}"
+        raise pytest.UsageError(message) from None
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    """Say what is measured on; nothing without --gpuperf."""
+    """Say what is measured on; without --gpuperf nothing, or which options need it."""
     state = _active(config)
     if state is None or not state.options.enabled:
-        return None
+        idle = without_effect(config)
+        return f"gpuperf: {', '.join(idle)}: no effect without --gpuperf" if idle else None
     from pytest_gpuperf.report.header import header
 
     return header(state.runtime.backend, state.runtime.why, state.options)
@@ -180,6 +197,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(text, **markup)
     for text in state.trouble:
         terminalreporter.write_line(f"gpuperf: {text}", red=True)
+    record = state.options.runs / f"{state.run['run']['id']}.json"
+    if record.exists():
+        terminalreporter.write_line(f"run file: {_relative(record, config)}")
     terminalreporter.write_line(f"page: {_relative(state.options.report, config)}")
 
 

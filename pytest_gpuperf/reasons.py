@@ -38,7 +38,7 @@ REASONS: tuple[Cause, ...] = (
     Cause("needs-inputs", UNMEASURED, "steady needs inputs of at least 4x L2 together", "pass inputs=[...] sets whose bytes exceed 4x L2, or a larger body"),
     Cause("needs-work", UNMEASURED, "bandwidth needs to know the bytes of the body", "pass work=Work(reads=..., writes=...)"),
     Cause("no-memory", UNMEASURED, "too little device memory is free", "free device memory, or measure a smaller body"),
-    Cause("too-few-samples", UNMEASURED, "too few samples for this percentile", "raise --gpuperf-limit, or ask for p50"),
+    Cause("too-few-samples", UNMEASURED, "too few samples for this percentile", "put it into a limit, as 'p99 <= 1 ms': that takes enough, if --gpuperf-limit leaves the time; or ask for p50"),
     Cause("no-tails", UNMEASURED, "a steady sample is a mean over a batch and has no percentiles", "judge p50, or use cache='cold'"),
     Cause("already-warm", UNMEASURED, "this process had run the function before, so there is no first call to time", "measure it in a fresh process, before any other call"),
     Cause("first-call-unknown", UNMEASURED, "nothing tells whether this process had run the function before", "pass a numba or Triton kernel, which knows"),

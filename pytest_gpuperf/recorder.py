@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import os
 import re
 from typing import TYPE_CHECKING, Any
@@ -26,16 +27,18 @@ def now() -> str:
     return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def new_run_id() -> str:
-    """Return a run id: start time and process id."""
-    return f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
+def new_run_id(runs: Path) -> str:
+    """Return a run id that no run in this folder has: start time, process id, and a number where one process begins two runs in one second."""
+    first = f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
+    names = itertools.chain([first], (f"{first}-{number}" for number in itertools.count(2)))
+    return next(name for name in names if not (runs / name).exists())
 
 
 class Recorder:
     """Writes one process's journal; in the main process it also makes the run file and the page."""
 
     def __init__(self, config: Config, rootpath: Path, run_id: str, worker: str, argv: list[str], on_trouble: Callable[[str], None]) -> None:
-        """Open the journal; RunFileError, in one line, where a path of this session cannot be written."""
+        """Open the journal; RunFileError, in one line, where a path of this session cannot be written or its reference not be read."""
         from pytest_gpuperf.records.environment import environment
         from pytest_gpuperf.records.journal import Journal
 
@@ -46,6 +49,10 @@ class Recorder:
             for path in (config.report, config.json):
                 if path is not None:
                     _refuse_unwritable(path)
+            if config.reference is not None:
+                from pytest_gpuperf.records import runfile
+
+                runfile.load(config.reference)
         self.journal: Journal = Journal(self.folder / f"{worker}.jsonl", on_trouble)
         run = {
             "id": run_id,

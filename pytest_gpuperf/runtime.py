@@ -45,6 +45,7 @@ class Runtime:
         self._roofs: dict[int, Roofs] = {}
         self._lock: Any = None
         self.ran: set[Any] = set()
+        self._kept: list[Any] = []
         self.foreign = ""
         self.lost: Reason | None = None
 
@@ -62,6 +63,17 @@ class Runtime:
     def hole(self) -> Reason | None:
         """Why nothing can be measured at all; None where it can."""
         return self.lost or self.why
+
+    def key_of(self, function: Any) -> Any:
+        """Return what a function is known by among those that ran: its code, so that lambdas of one line are one; itself, or its id where it has no hash."""
+        key = getattr(function, "__code__", None) or function
+        try:
+            hash(key)
+        except TypeError:
+            # Kept, so that its id is not given to another.
+            self._kept.append(key)
+            return id(key)
+        return key
 
     @contextlib.contextmanager
     def locked(self, label: str) -> Iterator[Waited | None]:

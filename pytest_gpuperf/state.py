@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 from pytest_gpuperf.budgets.collect import Marks, read_marks
-from pytest_gpuperf.case import Case, Undecided, undecided_verdict
+from pytest_gpuperf.case import Case, Undecided, plain_error, undecided_verdict
 from pytest_gpuperf.errors import BadBudget, Inconclusive, Unmeasured
 from pytest_gpuperf.fixture import GpuPerf
-from pytest_gpuperf.items import MARKS, budgets_of, is_case, levels, place_of
+from pytest_gpuperf.items import ASKED, MARKS, budgets_of, is_case, levels, place_of, skipped_at
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, UNMEASURED, Reason, Verdict
 from pytest_gpuperf.recorder import Recorder, now, simulator_on
 from pytest_gpuperf.records.keys import bare_nodeid
@@ -42,6 +43,12 @@ class Running:
         self.body_failed = False
         self.written = False
         self.unmeasured_setup: Reason | None = None
+        self.skipping: BaseException | None = None
+
+    def skip(self, why: str) -> NoReturn:
+        """End the test as skipped, by this plugin."""
+        self.skipping = pytest.skip.Exception(why)
+        raise self.skipping
 
 
 class State:
@@ -101,7 +108,7 @@ class State:
     def read_item(self, item: pytest.Item) -> None:
         """Read the markers of one collected test; BadBudget for what could not be judged later."""
         marks = list(levels(item))
-        uses = "gpuperf" in getattr(item, "fixturenames", ())
+        uses = is_case(item)
         if not marks and not uses:
             return
         device = self.runtime.device if self.options.enabled else None
@@ -113,7 +120,9 @@ class State:
         item.stash[MARKS] = read if uses else Marks((), read.gpu)
 
     def collected(self, items: list[pytest.Item]) -> None:
-        """Write down which budgets are to be accounted for."""
+        """Write down which budgets are to be accounted for, those of markers that a conftest added among them."""
+        for item in items:
+            self.read_item(item)
         if self.recorder is None:
             return
         self.recorder.journal.append("collected", items=[budgets_of(item) for item in items if is_case(item)])
@@ -123,6 +132,12 @@ class State:
     def drop(self, items: list[pytest.Item]) -> None:
         """Remember what was deselected."""
         self.deselected += [budgets_of(item) for item in items if is_case(item)]
+
+    def taken_out(self, before: list[pytest.Item], after: list[pytest.Item]) -> None:
+        """Remember what a hook removed from the list of tests without calling pytest_deselected."""
+        kept = {id(item) for item in after}
+        told = {one["nodeid"] for one in self.deselected}
+        self.drop([item for item in before if id(item) not in kept and bare_nodeid(item.nodeid) not in told])
 
     def begin(self, item: pytest.Item) -> None:
         """Start a case; end it as UNMEASURED where it needs a GPU and there is none."""
@@ -134,57 +149,77 @@ class State:
         item.stash[CASE] = running
         if self.recorder is not None and is_case(item):
             self.recorder.journal.append("start", case=self._place(item, running))
+        if is_case(item) and issubclass(getattr(item, "cls", None) or object, getattr(sys.modules.get("unittest"), "TestCase", ())):
+            message = f"{item.nodeid}: is a method of a unittest.TestCase, around which no limit can be judged: write it as a function, or in a plain class"
+            raise BadBudget(message)
         if marks.gpu and runtime.hole is not None:
             running.unmeasured_setup = runtime.hole
-            running.case.undecideds.append(Undecided(runtime.hole, str(runtime.hole), bare_nodeid(item.nodeid)))
+            running.case.undecideds.append(Undecided(runtime.hole, str(runtime.hole), "gpu=True"))
             if self._strict(UNMEASURED):
                 running.error = str(runtime.hole)
                 pytest.fail(str(runtime.hole), pytrace=False)
-            pytest.skip(str(runtime.hole))
+            running.skip(str(runtime.hole))
 
     @contextlib.contextmanager
     def judging(self, item: pytest.Item) -> Iterator[None]:
         """Run the body, then judge all budgets together; the body's own error comes first."""
         __tracebackhide__ = True
-        running = item.stash.get(CASE, None)
-        if running is None or "gpuperf" not in getattr(item, "fixturenames", ()):
-            yield
-            return
-        case = running.case
         body: BaseException | None = None
+        self._look_again(item)
         try:
             yield
-        except (Inconclusive, Unmeasured) as error:
-            if not any(one.reason == error.reason for one in case.undecideds):
-                case.undecided(error)
-        except BaseException as error:  # noqa: BLE001  (whatever ended the body, its budgets are accounted for; then it goes on)
+        except BaseException as error:
+            # Only now: a body may ask for the fixture while it runs.
+            if not is_case(item) or CASE not in item.stash:
+                raise
             body = error
+        if not is_case(item) or CASE not in item.stash:
+            return
+        running = item.stash[CASE]
+        case = running.case
+        if isinstance(body, (Inconclusive, Unmeasured)):
+            if not any(one.reason == body.reason for one in case.undecideds):
+                case.undecided(body)
+            body = None
+        if body is None:
+            self._look_again(item)
         running.body_failed = body is not None and not isinstance(body, pytest.skip.Exception)
         if not self.options.enabled:
-            self._end_unenabled(case, body)
+            self._end_unenabled(running, body)
             return
         case.judge(_ended(body, case))
         exceeded = case.exceeded()
         if body is not None:
             # A skip says that the case does not count, but what it measured before has failed: that must not pass.
-            if exceeded is not None and isinstance(body, pytest.skip.Exception):
-                raise exceeded from None
+            if isinstance(body, pytest.skip.Exception):
+                unseen = case.settle()
+                if exceeded is not None or unseen is not None:
+                    raise exceeded or unseen or body from None
             if exceeded is not None:
                 body.add_note(f"and its budgets: {exceeded}")
             raise body
-        case.settle()
+        unseen = case.settle()
         if exceeded is not None:
-            raise exceeded
+            raise exceeded from None
+        if unseen is not None:
+            raise unseen from None
         verdict = case.verdict(body_failed=False)
         if self._strict(verdict):
-            pytest.fail(case.why(verdict), pytrace=False)
+            raise pytest.fail.Exception(case.why(verdict), pytrace=False) from None
 
-    def _end_unenabled(self, case: Case, body: BaseException | None) -> None:
+    def _look_again(self, item: pytest.Item) -> None:
+        """Read the markers of a case again: a fixture or the test itself may have added one."""
+        running = item.stash.get(CASE, None)
+        if running is not None and self.options.enabled and is_case(item):
+            self.read_item(item)
+            running.case.marks = item.stash[MARKS]
+
+    def _end_unenabled(self, running: Running, body: BaseException | None) -> None:
         __tracebackhide__ = True
         if body is not None:
             raise body
-        if case.undecideds:
-            pytest.skip("needs --gpuperf")
+        if running.case.undecideds:
+            running.skip("needs --gpuperf")
 
     def _strict(self, verdict: Verdict) -> bool:
         strict = self.options.strict
@@ -197,12 +232,17 @@ class State:
             return
         if call.excinfo is not None and call.excinfo.value is running.case.raised:
             report.longrepr = call.excinfo.getrepr(style="value")
+            if report.longrepr.reprcrash is not None:
+                # The short summary has little room: the numbers, not the name of the error.
+                report.longrepr.reprcrash.message = str(running.case.raised)
+        if call.excinfo is not None and call.excinfo.value is running.skipping:
+            report.longrepr = skipped_at(report, str(running.skipping))
         self._undecided_fixture(running, call, report)
         if self.options.enabled:
             self._decorate(running, call, report)
         if report.failed:
             running.outcome = "failed"
-            running.error = "\n".join(filter(None, (running.error, call.excinfo.exconly() if call.excinfo else str(report.longrepr))))
+            running.error = "\n".join(filter(None, (running.error, plain_error(call.excinfo.value) if call.excinfo else str(report.longrepr))))
             if running.case.device is not None:
                 self.runtime.probe()
         elif report.skipped and running.outcome == "passed":
@@ -219,7 +259,7 @@ class State:
         running.unmeasured_setup = error.reason
         if not self.options.enabled or not self._strict(error.reason.verdict):
             report.outcome = "skipped"
-            report.longrepr = (report.location[0], report.location[1] or 0, f"Skipped: {error if self.options.enabled else 'needs --gpuperf'}")
+            report.longrepr = skipped_at(report, str(error) if self.options.enabled else "needs --gpuperf")
 
     def _decorate(self, running: Running, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         case = running.case
@@ -235,8 +275,7 @@ class State:
             report.outcome = "skipped"
             if hasattr(report, "wasxfail"):
                 del report.wasxfail
-            path, line = report.location[0], report.location[1] or 0
-            report.longrepr = (path, line, f"Skipped: {case.why(verdict)}")
+            report.longrepr = skipped_at(report, case.why(verdict))
         report.gpuperf_verdict = verdict  # type: ignore[attr-defined]
         report.gpuperf_simulator = simulator_on() and self.runtime.backend is None  # type: ignore[attr-defined]
 
@@ -294,4 +333,12 @@ def _ended(body: BaseException | None, case: Case) -> Reason | None:
 
 def fixture_object(state: State, item: pytest.Item) -> GpuPerf:
     """Return the `gpuperf` object of one test."""
+    if not is_case(item):
+        item.stash[ASKED] = True
+        state.read_item(item)
+        running = item.stash.get(CASE, None)
+        if running is None:
+            state.begin(item)
+        else:
+            running.case.marks = item.stash[MARKS]
     return GpuPerf(state.runtime, item.stash[CASE].case)

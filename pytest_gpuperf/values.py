@@ -87,6 +87,14 @@ class Value:
         """Make a Value that could not be measured."""
         return cls(None, unit, source, reason=reason, name=name, listener=listener)
 
+    def __copy__(self) -> Value:
+        """Return itself: nothing of it changes, and a copy must tell the same case what it could not decide."""
+        return self
+
+    def __deepcopy__(self, _memo: Any) -> Value:
+        """Return itself."""
+        return self
+
     @property
     def shift(self) -> float:
         """Half-width of the systematic part, in the Value's unit."""

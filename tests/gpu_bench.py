@@ -6,7 +6,7 @@ from typing import Any
 
 US = 1e-6
 MIB = 1 << 20
-#: What a profiler counts of a launch beside the kernel's own span, and how far off a time may be: three times the stated systematic part (a cold launch takes 0.1 us more).
+#: What a profiler counts of a launch beside the kernel's own span, and how far off a time may be: three times the stated systematic part.
 LAUNCH_SHARE, CLOSE = 0.70 * US, 0.30 * US
 STATES = ["cold", "warm", "cold-dirty", "steady"]
 

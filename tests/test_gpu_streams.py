@@ -25,7 +25,7 @@ def out(cuda):
 
 def test_the_default_is_the_legacy_stream(gpu, torch, spin, out):
     assert int(gpu.stream) == 0
-    m = gpu.measure(lambda: spin[1, 1, gpu.stream](SPIN, out))
+    m = gpu.measure(lambda: spin[1, 1, gpu.stream](SPIN, out), cache="warm")
     assert m.details["stream"] == 0
     _is_its_own_span(m, out)
 
@@ -54,7 +54,7 @@ def test_a_stream_that_is_named(gpu, torch, cuda, spin, out, request, kind):
         owner = torch.cuda.Stream()
         stream = owner if kind == "torch" else owner.cuda_stream
         launched = cuda.external_stream(owner.cuda_stream)
-    m = gpu.measure(lambda: spin[1, 1, launched](SPIN, out), stream=stream)
+    m = gpu.measure(lambda: spin[1, 1, launched](SPIN, out), stream=stream, cache="warm")
     assert m.details["stream"] not in {0, None}
     _is_its_own_span(m, out)
 
@@ -80,7 +80,7 @@ def test_gpuperf_stream_is_usable_by_numba_torch_and_cupy(gpu, torch, cuda, spin
             with stream.cupy:
                 y.__iadd__(1)
 
-        _is_its_own_span(gpu.measure(numba_body, name="numba"), out)
+        _is_its_own_span(gpu.measure(numba_body, name="numba", cache="warm"), out)
         for name, body in (("torch", torch_body), ("cupy", cupy_body)):
             m = gpu.measure(body, name=name, inout=[x, y], cache="warm")
             assert m.time.reason is None, m.time

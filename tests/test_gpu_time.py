@@ -64,7 +64,8 @@ def test_a_small_kernel_of_every_library(gpu, torch, adder, cache):
     # 12 MB: what the L2 gives at best, and ten times what the memory takes.
     assert 1.5 * US < one.time.point < 30 * US
     assert one.details["checked"] != "unchecked"
-    assert one.host_time.point > 1 * US
+    assert one.host_time > 1 * US
+    assert one.host_time < 200 * US
     assert one.wall_time.point > one.time.point
     say(f"bandwidth {one.bandwidth}, {one.percent.point:.1f} % of {one.roof}")
     assert one.bandwidth.reason is None, one.bandwidth
@@ -110,7 +111,8 @@ def test_a_spin_kernel_takes_what_it_says_itself(gpu, cuda, spin, nanoseconds, c
     say(f"{shown(m)}; own span and share {wanted * 1e6:.3f} us, off by {(m.time.point - wanted) * 1e6:+.3f} us")
     assert m.details["body"] == "kernel"
     assert m.time.reason is None, m.time
-    assert abs(m.time.point - wanted) < CLOSE
+    # With a cold L2 the kernel's code comes late and its last stores too; neither is in its own span.
+    assert -CLOSE < m.time.point - wanted < (CLOSE if cache == "warm" else 0.6 * US)
     low, high = m.time.bounds
     assert high - low < 0.5 * US + 0.01 * wanted
 
@@ -140,7 +142,8 @@ def test_a_graph_replay_takes_what_its_kernel_takes(gpu, torch, cache):
     assert (kernel.details["body"], replay.details["body"]) == ("kernel", "graph")
     # A flush takes the graph's own memory out of the L2 too: its launch then reads it back, which is part of the replay.
     assert abs(kernel.time.point - replay.time.point) < (0.3 if cache == "warm" else 0.5) * US
-    assert replay.host_time.point < kernel.host_time.point + 2 * US
+    assert replay.host_time < 10 * US
+    assert replay.host_time < kernel.host_time
 
 
 def test_the_kernels_of_a_body_and_the_gaps_between_them_count(gpu, cuda, spin):

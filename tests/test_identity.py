@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_gpuperf.device.operations import Operations
-from pytest_gpuperf.errors import NotIdentical
+from pytest_gpuperf.errors import NotClose, NotIdentical
 from pytest_gpuperf.identity.bits import identical
-from pytest_gpuperf.identity.close import NotClose, close
+from pytest_gpuperf.identity.close import close
 from pytest_gpuperf.identity.formats import FORMATS, decode, is_nan, ulps
 from pytest_gpuperf.testing import FakeDevice
 

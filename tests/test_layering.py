@@ -29,7 +29,7 @@ LAYERS = (
     Layer("case", ("measurement", "case", "runtime"), ("facts", "ground", "rooms"), siblings=True),
     Layer("verbs", ("fixture", "standalone"), ("facts", "ground", "rooms", "case"), siblings=True),
     Layer("readers", ("report", "reference", "imports"), ("facts", "records")),
-    Layer("commands", ("cli",), ("facts", "records", "readers")),
+    Layer("commands", ("cli",), ("facts", "records", "readers", "__init__")),
     Layer("testing", ("testing",), ("facts", "ground")),
     Layer(
         "process",

@@ -77,7 +77,8 @@ def test_every_row_works_on_the_command_line_and_in_the_ini_file_and_the_first_w
 def test_every_row_is_in_the_help_with_its_ini_twin(option, pytester):
     text = " ".join(pytester.runpytest_inprocess("--help").stdout.str().split())
     assert f" {option.flag}" in text
-    assert f"(ini: {option.ini})" in text
+    assert f"ini: {option.ini})" in text
+    assert f"default: {option.default}; " in text or not option.default or option.kind == "seconds"
     assert f"{option.ini} (" in text
 
 
@@ -108,7 +109,7 @@ def test_every_cache_state_can_be_asked_for(cache, read):
     [
         ("--gpuperf-cache=wram", "", "--gpuperf-cache: 'wram' is none of its values; nearest 'warm'"),
         ("", "gpuperf_cache = Cold\n", "ini gpuperf_cache: 'Cold' is none of its values; nearest 'cold'"),
-        ("--gpuperf-strict=tests", "", "--gpuperf-strict: 'tests' is none of its values; valid: unmeasured, all"),
+        ("--gpuperf-strict=tests", "", "--gpuperf-strict: 'tests' is none of its values; valid: unmeasured, all (without '=' the option takes the next word: write --gpuperf-strict=all)"),
         ("--gpuperf-limit=soon", "", "--gpuperf-limit: 'soon' is not a number of seconds above 0"),
         ("--gpuperf-limit=0", "", "--gpuperf-limit: '0' is not a number of seconds above 0"),
         ("--gpuperf-limit=nan", "", "--gpuperf-limit: 'nan' is not a number of seconds above 0"),

@@ -72,6 +72,9 @@ BAD_CALLS = [
     ("measure(k, work=Work(reads=-1))", "ValueError: Work(reads=-1): needs a whole number of bytes, 0 or more"),
     ("measure(k, stream='s')", "TypeError: stream='s': no CUDA stream; pass a stream of torch, CuPy, numba or cuda-core, or its handle as an int"),
     ("measure(k, budget={'tiem': '<= 1 us'})", "BadBudget: measure('main'): unknown quantity 'tiem'; nearest 'time'"),
+    ("measure(k, budget='<= 1 us')", "BadBudget: measure('main'): budget='<= 1 us': write limits by quantity, as {'time': '<= 12 us'}"),
+    ("measure(k, output=[a])", "TypeError: measure: no option 'output', and the body takes no such argument; nearest 'outputs'"),
+    ("close(np.ones(2), np.zeros(2), ulp=1, name='cache')", "NotClose: cache: not close: 2 of 2 elements"),
     ("measure(k).require(time='<= 1 uz')", "BadBudget: require: time='<= 1 uz': unknown unit 'uz'; nearest 'us'"),
     ("measure(k)['tiem']", "KeyError: \"measurement 'main' has no quantity 'tiem'; nearest 'time'\""),
     ("measure(k).tiem", "AttributeError: measurement 'main' has no quantity 'tiem'; nearest 'time'"),
@@ -172,6 +175,13 @@ def test_a_report_path_that_is_a_folder_and_an_unwritable_json(pytester):
     done = run_pytest(pytester, _CASE, "--gpuperf-json=file/run.json")
     assert done.status == 8
     assert "file/run.json" in done.text
+
+
+def test_a_reference_that_cannot_be_read_is_known_in_second_0(pytester):
+    done = run_pytest(pytester, "raise SystemExit('collected')", "--gpuperf-reference=nowhere.json")
+    assert done.status == 8
+    assert "gpuperf: cannot read run file " in done.text
+    assert "nowhere.json" in done.text
 
 
 def test_a_report_that_cannot_be_written_at_the_end_is_exit_status_8(pytester):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from plugin_runs import run_pytest
 
@@ -65,7 +67,13 @@ def test_a_value_that_is_needed_ends_the_case_as_skipped(pytester, needed):
         "-rs",
     )
     assert (done.status, done.outcomes) == (0, {"skipped": 1}), done.text
-    assert "needs --gpuperf" in done.text
+    assert re.search(r"^SKIPPED \[1\] test_it\.py:\d+: needs --gpuperf$", done.text, re.MULTILINE), done.text
+
+
+def test_an_option_that_does_nothing_is_named(pytester):
+    done = run_pytest(pytester, "def test_one():\n    pass\n", "--gpuperf-off", "--gpuperf-report=page.html", "--gpuperf-strict", quick=False)
+    assert (done.status, done.outcomes) == (0, {"passed": 1})
+    assert "gpuperf: --gpuperf-report, --gpuperf-strict: no effect without --gpuperf" in done.text
 
 
 def test_a_swallowed_hole_is_skipped_too(pytester):

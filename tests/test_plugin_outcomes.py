@@ -151,6 +151,8 @@ def test_xfail_sees_an_exceeded_budget(pytester):
         """,
     )
     assert done.outcomes == {"xfailed": 2, "failed": 1}
+    assert "FAIL (xfail) test_it.py::test_known  time: 5" in done.text
+    assert "FAIL test_it.py::test_mended" in done.text
     assert "[XPASS(strict)]" in done.text
     assert done.account == {"collected": 3, "PASS": 1, "FAIL": 2}
 

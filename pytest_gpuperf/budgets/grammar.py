@@ -102,12 +102,14 @@ def _scale(row: Metric, digits: str, unit: str, here: str) -> tuple[float, str]:
         message = f"{here}: {row.name} cannot be held against {spelled!r}: {allowed}"
         raise BadBudget(message)
     known = UNITS.get(row.unit, {})
+    # Of the spellings of a unit, those that anybody can type: the two letters mu look the same.
+    listed = [name for name in known if name.isascii()]
     if not spelled and not known:
         return float(number), row.unit
     if not spelled:
-        message = f"{here}: needs a unit: one of {', '.join(known)}" + (f", {', '.join(row.relative)}" if row.relative else "")
+        message = f"{here}: needs a unit: one of {', '.join(listed)}" + (f", {', '.join(row.relative)}" if row.relative else "")
         raise BadBudget(message)
     if spelled not in known:
-        message = f"{here}: unknown unit {spelled!r}{nearest(spelled, (*known, *row.relative))}"
+        message = f"{here}: unknown unit {spelled!r}{nearest(spelled, (*listed, *row.relative))}"
         raise BadBudget(message)
     return float(number * Decimal(repr(known[spelled]))), row.unit

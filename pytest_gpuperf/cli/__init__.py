@@ -9,6 +9,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from pytest_gpuperf import __version__
 from pytest_gpuperf.cli.output import remark
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gpuperf", description="Work with the run files of pytest --gpuperf.")
+    parser = argparse.ArgumentParser(prog="gpuperf", description="Work with the run files of pytest --gpuperf: they lie in reports/runs.")
+    parser.add_argument("--version", action="version", version=f"pytest-gpuperf {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb in VERBS:
         inner = verbs.add_parser(verb.name, help=verb.help, description=f"{verb.help[0].upper()}{verb.help[1:]}.")

@@ -18,6 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the merged run file; what needs saying goes to stderr, a line each."""
     from pytest_gpuperf.cli.output import remark, say
+    from pytest_gpuperf.format import plural
     from pytest_gpuperf.records.merge import combine
     from pytest_gpuperf.records.runfile import load, write
 
@@ -26,6 +27,6 @@ def run(options: argparse.Namespace) -> int:
     remark("merge", [*whole["notes"], *whole["problems"]])
     account = whole["account"]
     counts = ", ".join(f"{number} {name}" for name, number in account.items() if name != "collected" and number)
-    cases = f"{len(whole['cases'])} cases of {len(options.files)} runs"
-    say([f"{options.output}: {cases}; {account['collected']} budgets: {counts or 'none'}"])
+    cases = f"{plural(len(whole['cases']), 'case')} of {plural(len(options.files), 'run')}"
+    say([f"{options.output}: {cases}; {plural(account['collected'], 'budget')}: {counts or 'none'}"])
     return 0

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("file", type=Path, metavar="RUN", help="a run file, a journal (*.jsonl) or a directory of journals")
+    parser.add_argument("file", type=Path, metavar="RUN", help="a run file (reports/runs/*.json), a journal (*.jsonl) or a directory of journals")
     parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="the page (default: beside RUN, with the suffix .html)")
     parser.add_argument("--reference", type=Path, metavar="RUN", help="another run whose values stand beside")
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("file", type=Path, metavar="RUN", help="a run file, a journal (*.jsonl) or a directory of journals")
+    parser.add_argument("file", type=Path, metavar="RUN", help="a run file (reports/runs/*.json), a journal (*.jsonl) or a directory of journals")
     parser.add_argument("case", nargs="?", metavar="CASE", help="a node id, or a part of one (default: all)")
 
 
@@ -72,11 +72,14 @@ def case_lines(case: dict[str, Any]) -> Iterator[str]:
     for reason in case["reasons"]:
         yield f"    {reason_text(reason)}"
     for check in case["checks"]:
-        yield f"    {check['kind']} {check['name'] or ''}: {check['verdict']} {check['detail'] or ''}".rstrip()
+        name = check["name"] or ""
+        titled = name if name.startswith(check["kind"]) else f"{check['kind']} {name}"
+        yield f"    {titled}: {check['verdict']} {check['detail'] or ''}".rstrip()
     for measurement in case["measurements"]:
         yield f"  {measurement['name']} ({', '.join(part for part in (measurement['cache'], measurement['body']) if part)})"
+        width = max((len(quantity) for quantity in measurement["values"]), default=0)
         for quantity, value in measurement["values"].items():
-            yield f"    {quantity:<12} {value_text(value)}"
+            yield f"    {quantity:<{width}}  {value_text(value)}"
         for note in measurement["notes"]:
             yield f"    note: {note}"
     for budget in case["budgets"]:
@@ -122,6 +125,6 @@ def reason_text(reason: dict[str, Any]) -> str:
 
 def budget_text(budget: dict[str, Any]) -> str:
     """Return a budget in one line: what was asked, the verdict, and how it came to that."""
-    subject = " ".join(part for part in (budget["measurement"], budget["quantity"], budget["statistic"]) if part)
+    subject = " ".join(part for part in (budget["measurement"], budget["quantity"]) if part)
     told = budget["message"] or (reason_text(budget["reason"]) if budget["reason"] else "")
     return f"{subject} {budget['text']}: {budget['verdict']}" + (f"; {told.splitlines()[0]}" if told else "")

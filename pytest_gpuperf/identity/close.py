@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.device.arrays import resolved
-from pytest_gpuperf.errors import GpuPerfError
+from pytest_gpuperf.errors import NotClose
 from pytest_gpuperf.identity.bits import as_words, host_copy
 from pytest_gpuperf.identity.formats import FloatFormat, decode, format_of, ulps
 
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 
 #: Two roads to one number agree at least to this share of it, or they are not the same computation.
 _ROUNDING = 1e-3
-
-
-class NotClose(GpuPerfError, AssertionError):
-    """An output is further from its reference than allowed, or is constant where the reference is not."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -80,7 +76,7 @@ def close(
     >>> close(np.array([1.0, 2.5]), np.array([1.0, 2.0]), rtol=0.1)
     Traceback (most recent call last):
         ...
-    pytest_gpuperf.identity.close.NotClose: not close: 1 of 2 elements beyond rtol 0.1, worst at [1]: 2.5 != 2 (differs by 0.5, allowed 0.2)
+    pytest_gpuperf.errors.NotClose: not close: 1 of 2 elements beyond rtol 0.1, worst at [1]: 2.5 != 2 (differs by 0.5, allowed 0.2)
     """
     allowed = tolerance(ulp, rtol, atol)
     left, right = resolved(a), resolved(b)

@@ -76,7 +76,7 @@ class Journal:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             # Unbuffered: a half-written buffer must not follow a line that had failed.
-            self._file: BinaryIO | None = path.open("ab", buffering=0)
+            self._file: BinaryIO | None = path.open("a+b", buffering=0)
         except OSError as error:
             message = f"cannot write journal {path}: {error.strerror or error}"
             raise RunFileError(message) from error
@@ -108,6 +108,7 @@ class Journal:
     def flush(self) -> bool:
         """Try to bring every line to disk; False where some are still only in memory."""
         try:
+            self._return()
             while self._waiting:
                 self._write(self._waiting[0])
                 del self._waiting[0]
@@ -123,6 +124,19 @@ class Journal:
             self._file.close()
             self._file = None
         return self.lost
+
+    def _return(self) -> None:
+        """Where somebody deleted the file meanwhile, put all that it held back in its place: the open file still has it."""
+        if self._file is None or os.fstat(self._file.fileno()).st_nlink:
+            return
+        self._file.seek(0)
+        held = self._file.read()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        again = self.path.open("a+b", buffering=0)
+        self._file.close()
+        self._file, self._good = again, 0
+        if held:
+            self._waiting.insert(0, held)
 
     def _write(self, line: bytes) -> None:
         if self._file is None:

@@ -39,7 +39,8 @@ def notices(run: dict[str, Any]) -> list[str]:
     head, said = run["run"], []
     if not head.get("complete", True):
         said.append("The session did not end: it was killed or it crashed. This page shows what its journal holds; cases without an outcome are UNMEASURED.")
-    in_simulator = sum(simulated(case) for case in run["cases"])
+    # A case that was skipped, as one that asks for a GPU is, ran nothing.
+    in_simulator = sum(simulated(case) and case.get("outcome") != "skipped" for case in run["cases"])
     bits = f" The kernels of {plural(in_simulator, 'case')} ran in the simulator: their bits were checked, their times were not." if in_simulator else ""
     if not run["devices"]:
         said.append("This run had no GPU: limits on time, bandwidth and counters are UNMEASURED, not passed." + bits)

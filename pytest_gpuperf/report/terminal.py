@@ -39,7 +39,8 @@ def _failures(run: dict[str, Any], verbosity: int) -> Iterator[Line]:
     shown = found if verbosity > 0 else found[:_FAILURES]
     for failure in shown:
         for message in failure.messages:
-            yield f"FAIL {_one_line(failure.case['nodeid'])}  {_one_line(message)}", {"red": True}
+            expected = " (xfail)" if failure.case.get("outcome") == "skipped" else ""
+            yield f"FAIL{expected} {_one_line(failure.case['nodeid'])}  {_one_line(message)}", {"red": True}
     if len(found) > len(shown):
         yield f"and {plural(len(found) - len(shown), 'more failure')} (all of them with -v, and on the page)", {"red": True}
 

@@ -61,8 +61,10 @@ class Row:
 
     @property
     def label(self) -> str:
-        """The measurement's name and cache state."""
-        return visible(f"{self.measurement['name']}, {self.measurement['cache']}") if self.measurement else "no measurement"
+        """The measurement's name and cache state; why there is none, where that is known."""
+        if self.measurement:
+            return visible(f"{self.measurement['name']}, {self.measurement['cache']}")
+        return ": ".join(["no measurement", *dict.fromkeys(reason["code"] for reason in self.case["reasons"][:1])])
 
     @property
     def margin_text(self) -> str:

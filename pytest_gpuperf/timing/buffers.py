@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.device.arrays import ArrayView, device_arrays, view
 from pytest_gpuperf.errors import GpuPerfError, NotIdentical
+from pytest_gpuperf.timing.extents import extent, shares
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,18 +49,22 @@ class Buffers:
         self.outputs = [_on_device(one, "outputs") for one in outputs]
         self.inouts = [_on_device(one, "inout") for one in inout]
         self._refuse_overlap()
-        self._sets = [{one.address for one in device_arrays(list(arguments))} for arguments in body.arguments]
+        self._named = _names("outputs", self.outputs) + _names("inout", self.inouts)
+        self._sets = [[extent(one) for one in device_arrays(list(arguments))] for arguments in body.arguments]
         self._snapshots: list[int] = []
         self._slots: tuple[int, int] = (0, 0)
-        self._seen: dict[tuple[int, int], tuple[int, int]] = {}
-        self.first_difference: tuple[int, int, int] | None = None
+        self._seen: dict[tuple[int, str], tuple[int, int]] = {}
+        self._known: dict[int, tuple[int, set[str]]] = {}
+        self._returned = 0
+        self.first_difference: tuple[int, int, str] | None = None
         self.digested = 0
 
     def _refuse_overlap(self) -> None:
-        both = {one.address for one in self.outputs if one.nbytes} & {one.address for one in self.inouts if one.nbytes}
-        if both:
-            message = "an array is in outputs= and in inout=: it is poisoned as one and restored as the other; name it once"
-            raise ValueError(message)
+        for name, one in _names("outputs", self.outputs):
+            for other_name, other in _names("inout", self.inouts):
+                if shares(one, other):
+                    message = f"{name} and {other_name} share memory: it is poisoned as one and restored as the other; name it once"
+                    raise ValueError(message)
 
     def snapshot(self, stream: int) -> None:
         """Copy every inout aside, so that each call starts from the same bits."""
@@ -109,17 +114,29 @@ class Buffers:
 
     def of_set(self, arrays: Sequence[ArrayView], index: int) -> list[ArrayView]:
         """Return the arrays that a call with argument set `index` touches: those among its arguments, and those among no set's."""
+        return [one for one in arrays if self._touched(one, index)]
+
+    def _touched(self, array: ArrayView, index: int) -> bool:
+        """Say whether a call with set `index` touches an array: it lies in one of its arguments (the whole, or a view of it), or in none of any set's."""
         if len(self._sets) < 2:
-            return list(arrays)
-        mine = self._sets[index % len(self._sets)]
-        others = set().union(*self._sets)
-        return [one for one in arrays if one.address in mine or one.address not in others]
+            return True
+        mine = [_inside(array, ranges) for ranges in self._sets]
+        return mine[index % len(mine)] or not any(mine)
 
     def shared_inout(self) -> bool:
         """Say whether several argument sets change the same array."""
         if len(self._sets) < 2:
             return False
-        return any(sum(one.address in addresses for addresses in self._sets) != 1 for one in self.inouts)
+        return any(sum(_inside(one, ranges) for ranges in self._sets) != 1 for one in self.inouts)
+
+    def expect(self, result: Any) -> None:
+        """Remember how many device arrays a call returned: so many digests have room."""
+        self._returned = max(self._returned, len(device_arrays(result)))
+
+    def slots(self, *, every_set: bool) -> int:
+        """Return how many digests one call leaves at most, or one call of every argument set."""
+        counts = [sum(self._touched(one, index) for _, one in self._named) + self._returned for index in range(len(self._sets))]
+        return sum(counts) if every_set else max(counts)
 
     @property
     def checked(self) -> bool:
@@ -133,31 +150,54 @@ class Buffers:
                 self.backend.free(self._slots[0])
             self._slots = (self.backend.alloc(count * _SLOT), count)
 
-    def digest(self, index: int, result: Any, first_slot: int, stream: int) -> list[int]:
-        """Digest, in the stream, what a call with set `index` left and returned; return the slots that were used."""
-        arrays = self.arrays_of(index, result)
-        for number, one in enumerate(arrays):
+    def digest(self, index: int, result: Any, first_slot: int, stream: int) -> list[tuple[str, int]]:
+        """Digest, in the stream, what a call with set `index` left and returned; return the name and the slot of each."""
+        named = self.arrays_of(index, result)
+        if first_slot + len(named) > self._slots[1]:
+            returned = len(device_arrays(result))
+            raise NotIdentical(f"changed between calls: the body returned {returned} device arrays, and {self._returned} at first; return as many each time")
+        for number, (_, one) in enumerate(named):
             self.operations.digest(one, self._slots[0] + (first_slot + number) * _SLOT, stream)
-        return list(range(first_slot, first_slot + len(arrays)))
+        return [(name, first_slot + number) for number, (name, _) in enumerate(named)]
 
-    def arrays_of(self, index: int, result: Any) -> list[ArrayView]:
-        """Return all arrays that a call with set `index` is answerable for: outputs, inouts, and device arrays it returned."""
-        named = self.of_set(self.outputs, index) + self.of_set(self.inouts, index)
-        known = {one.address for one in named}
-        return named + [one for one in device_arrays(result) if one.address not in known and one.nbytes]
+    def digest_others(self, last: int, first_slot: int, stream: int) -> list[tuple[int, list[tuple[str, int]]]]:
+        """Digest what the calls with all sets but `last` left, where no later call of another set wrote over it."""
+        entries = []
+        for index in range(len(self._sets)):
+            mine = [(name, one) for name, one in self._named if index != last and self._touched(one, index) and not self._touched(one, last)]
+            for number, (_, one) in enumerate(mine):
+                self.operations.digest(one, self._slots[0] + (first_slot + number) * _SLOT, stream)
+            if mine:
+                entries.append((index, [(name, first_slot + number) for number, (name, _) in enumerate(mine)]))
+            first_slot += len(mine)
+        return entries
 
-    def compare(self, entries: Sequence[tuple[int, int, Sequence[int]]]) -> None:
-        """Read the digests of a round, (sample, set, slots) each, and hold them against the first ones of the same set."""
-        last = max((slot for _, _, slots in entries for slot in slots), default=-1)
-        if last < 0:
-            return
-        values = struct.unpack(f"<{last + 1}Q", self.backend.download(self._slots[0], (last + 1) * _SLOT))
+    def arrays_of(self, index: int, result: Any) -> list[tuple[str, ArrayView]]:
+        """Return, by name, all arrays that a call with set `index` is answerable for: outputs, inouts, and device arrays it returned."""
+        named = [(name, one) for name, one in self._named if self._touched(one, index)]
+        known = {one.address for _, one in named}
+        return named + [(name, one) for name, one in _names("returned array", device_arrays(result)) if one.address not in known and one.nbytes]
+
+    def compare(self, entries: Sequence[tuple[int, int, Sequence[tuple[str, int]]]], *, known_only: bool = False) -> None:
+        """Read the digests of a round, (sample, set, names and slots) each, and hold them against the first ones of the same set.
+
+        An array that only some calls returned is a difference too; with `known_only`, what was not digested before is passed over.
+        """
+        last = max((slot for _, _, slots in entries for _, slot in slots), default=-1)
+        values = struct.unpack(f"<{last + 1}Q", self.backend.download(self._slots[0], (last + 1) * _SLOT)) if last >= 0 else ()
         for sample, index, slots in entries:
-            for position, slot in enumerate(slots):
+            if not known_only:
+                earlier, names = self._known.setdefault(index, (sample, {name for name, _ in slots}))
+                lost = sorted(names ^ {name for name, _ in slots})
+                if lost and self.first_difference is None:
+                    self.first_difference = (earlier, sample, lost[0])
+            for name, slot in slots:
+                if known_only and (index, name) not in self._seen:
+                    continue
                 self.digested += 1
-                first, known = self._seen.setdefault((index, position), (sample, values[slot]))
+                first, known = self._seen.setdefault((index, name), (sample, values[slot]))
                 if known != values[slot] and self.first_difference is None:
-                    self.first_difference = (first, sample, position)
+                    self.first_difference = (first, sample, name)
 
     @property
     def combined(self) -> str | None:
@@ -165,7 +205,7 @@ class Buffers:
         if not self._seen:
             return None
         word = 0
-        for (index, position), (_, value) in sorted(self._seen.items()):
+        for position, ((index, _), (_, value)) in enumerate(sorted(self._seen.items())):
             word = ((word ^ (value + (index + 1) * _ODD + position)) * 0xBF58476D1CE4E5B9) & _MASK
         return f"{word:016x}"
 
@@ -175,40 +215,34 @@ class Buffers:
         if unwritten:
             return NotIdentical(unwritten)
         assert self.first_difference is not None
-        first, sample, position = self.first_difference
-        name = self.array_name(position)
+        first, sample, name = self.first_difference
         later = f"timed call {sample + 1}" if sample >= 0 else "the last, untimed call"
         return NotIdentical(
             f"changed between calls: {name} has other bits after {later} than after timed call {first + 1}, from the same inputs "
             "(pass varies=True where that is meant, as with atomics or dropout)"
         )
 
-    def array_name(self, position: int) -> str:
-        """Name an array by its place among outputs, inouts and results."""
-        if position < len(self.outputs):
-            return f"outputs[{position}]"
-        position -= len(self.outputs)
-        return f"inout[{position}]" if position < len(self.inouts) else f"returned array {position - len(self.inouts)}"
-
     def not_written(self, body: Body, stream: int) -> str:
-        """Call the body twice on outputs with different poison and describe the elements that keep both; empty where none does."""
-        if not self.outputs:
-            return ""
+        """Call the body twice with each argument set, on different poison, and describe the elements that keep both; empty where none does."""
+        return next(filter(None, (self._not_written(body, index, stream) for index in range(body.sets))), "") if self.outputs else ""
+
+    def _not_written(self, body: Body, index: int, stream: int) -> str:
         kept = []
         for number in (0, 1):
             if body.setup is not None:
                 body.setup()
             self.restore(stream)
-            self.poison(number, stream)
-            body(0)
+            self.poison(number, stream, index)
+            body(index)
             self.backend.synchronize()
-            kept.append([self.operations.download(one) for one in self.of_set(self.outputs, 0)])
-        for position, (one, *sides) in enumerate(zip(self.of_set(self.outputs, 0), *kept, strict=True)):
+            kept.append([self.operations.download(one) for one in self.of_set(self.outputs, index)])
+        named = [(name, one) for name, one in _names("outputs", self.outputs) if self._touched(one, index)]
+        for (name, one), *sides in zip(named, *kept, strict=True):
             count, first = _unwritten(one, sides)
             if count:
-                index = list(_unravel(first, one.shape))
+                place = list(_unravel(first, one.shape))
                 return (
-                    f"not written: {count:,} of {one.elements:,} elements of outputs[{position}] keep the poison, first at {index} "
+                    f"not written: {count:,} of {one.elements:,} elements of {name} keep the poison, first at {place} "
                     "(declare an array that is written in part as inout=)"
                 )
         return ""
@@ -220,6 +254,17 @@ class Buffers:
         if self._slots[1]:
             self.backend.free(self._slots[0])
         self._snapshots, self._slots = [], (0, 0)
+
+
+def _names(kind: str, arrays: Sequence[ArrayView]) -> list[tuple[str, ArrayView]]:
+    """Name arrays by their place in a list; those that a body returned are counted without brackets."""
+    return [(f"{kind} {number}" if " " in kind else f"{kind}[{number}]", one) for number, one in enumerate(arrays)]
+
+
+def _inside(array: ArrayView, ranges: Sequence[tuple[int, int]]) -> bool:
+    """Say whether an array lies within one of some ranges of addresses; an empty one lies nowhere."""
+    low, high = extent(array)
+    return low < high and any(start <= low and high <= end for start, end in ranges)
 
 
 def _on_device(array: Any, where: str) -> ArrayView:

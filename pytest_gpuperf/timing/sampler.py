@@ -92,7 +92,7 @@ class Sampler:
             taken.batch = self._batch()
             cost = self._pilot(taken)
             count = self._samples_a_round(cost)
-            self.buffers.room((count + 1) * max(1, self._slots))
+            self.buffers.room(count * max(1, self._slots))
             while not self._enough(taken, began, floor, count * cost):
                 self._round(taken, count)
                 if self.progress is not None:
@@ -148,7 +148,7 @@ class Sampler:
         return batch
 
     def _once(self, batch: int) -> float:
-        reading, _, _ = self._sample(0, batch, digest=False)
+        reading, _ = self._sample(0, batch, digest=False)
         self.backend.synchronize(self.stream)
         if not reading.released:
             raise Synchronises
@@ -156,12 +156,12 @@ class Sampler:
 
     def _pilot(self, taken: Taken) -> float:
         """Take three samples that do not count: what one costs, and whether digests would take half of it."""
-        self._slots = len(self.buffers.arrays_of(0, None)) + 4
-        self.buffers.room(2 * self._slots)
+        self._slots = self.buffers.slots(every_set=taken.batch > 1)
+        self.buffers.room(max(1, self._slots))
         costs = []
         for digest in (False, False, True):
             began = self.backend.now()
-            reading, _, _ = self._sample(0, taken.batch, digest=digest)
+            reading, _ = self._sample(0, taken.batch, digest=digest)
             self.backend.synchronize(self.stream)
             if not reading.released:
                 raise Synchronises
@@ -180,17 +180,16 @@ class Sampler:
         if rest > 0:
             backend.sleep(rest)
         readings: list[Reading] = []
-        entries: list[tuple[int, int, list[int]]] = []
+        entries: list[tuple[int, int, list[tuple[str, int]]]] = []
         slot = 0
         total = sum(map(len, taken.rounds))
         for place in range(count):
             number = total + place
             digest = not self.sparse or number < _FIRST_DIGESTS or place == count - 1
-            reading, index, slots = self._sample(slot, taken.batch, digest=digest)
-            slot += len(slots)
+            reading, left = self._sample(slot, taken.batch, digest=digest)
+            slot += sum(len(slots) for _, slots in left)
             readings.append(reading)
-            if slots:
-                entries.append((number, index, slots))
+            entries += [(number, index, slots) for index, slots in left]
             # A host that runs ahead makes the device fetch later commands while the body starts: up to 1 us more, in some rounds and not in others.
             backend.synchronize(self.stream)
             if not reading.released:
@@ -198,10 +197,10 @@ class Sampler:
         taken.rounds.append([self.watch.read(reading) for reading in readings])
         self.buffers.compare(entries)
 
-    def _sample(self, slot: int, batch: int, *, digest: bool) -> tuple[Reading, int, list[int]]:
+    def _sample(self, slot: int, batch: int, *, digest: bool) -> tuple[Reading, list[tuple[int, list[tuple[str, int]]]]]:
         """Enqueue one sample: setup, restore, poison, cache state, block, event, body, event, release, digest.
 
-        Returns its reading, the argument set that was called last, and the slots of its digests.
+        Returns its reading and, by argument set, the names and slots of the digests: of the set that was called last, and of all where a batch called all.
         """
         body, stream, steady = self.body, self.stream, self.plan.cache == "steady"
         number, self.number = self.number, self.number + 1
@@ -227,8 +226,11 @@ class Sampler:
 
         # A flush is a runway, and nothing may run between it and a cold body.
         reading = self.watch.start(timed, stream, self.plan.timeout, before, runway=self.plan.cache in {"warm", "steady"})
+        if not digest:
+            return reading, []
         last = (index + batch - 1) % body.sets
-        return reading, last, self.buffers.digest(last, results[0], slot, stream) if digest else []
+        slots = self.buffers.digest(last, results[0], slot, stream)
+        return reading, [(last, slots), *(self.buffers.digest_others(last, slot + len(slots), stream) if batch > 1 else [])]
 
     def _prepare(self, number: int, index: int) -> None:
         self.buffers.restore(self.stream)
