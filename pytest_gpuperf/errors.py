@@ -28,6 +28,10 @@ class BadBudget(GpuPerfError, ValueError):
     """A budget that cannot be read or judged; names the nearest valid spelling."""
 
 
+class NotCapturable(GpuPerfError):
+    """A body that cannot be captured into a graph; says what forbade it, by its CUDA name, and the next step."""
+
+
 class RunFileError(GpuPerfError):
     """A run file or journal that cannot be read or written; names the file and the cause."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.budgets.collect import Budget, choose, read_limits
 from pytest_gpuperf.case import Case, Check, plain_error
-from pytest_gpuperf.device.streams import StreamHandle, as_stream, current_stream, handle_of
+from pytest_gpuperf.device.streams import StreamHandle, as_stream, handle_of
 from pytest_gpuperf.errors import BadBudget
 from pytest_gpuperf.measurement import Measurement
 from pytest_gpuperf.nvtx_ranges import Range, measurement_range, slug
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pytest_gpuperf.device.backend import DeviceFacts
     from pytest_gpuperf.device.lock import Waited
     from pytest_gpuperf.runtime import Runtime
+    from pytest_gpuperf.timing.graph import Captured, Graph
     from pytest_gpuperf.values import Value
 
 #: pytest shows the test's own lines, not the plugin's.
@@ -48,12 +49,41 @@ class GpuPerf:
 
     @property
     def stream(self) -> StreamHandle:
-        """The stream that is measured where `stream=` names none: torch's current one if torch is loaded, else the legacy default."""
-        return as_stream(current_stream() if self._runtime.backend is not None else 0)
+        """The stream that is measured or captured now: what `stream=` names, else torch's current one if torch is loaded, else the legacy default."""
+        return as_stream(self._runtime.stream)
 
     def range(self, name: str) -> Range:
         """Put an NVTX range of the domain `gpuperf` around a block or a function."""
         return nvtx_range(name)
+
+    def graph(self, fn: Callable[..., Any], *args: Any, **kw: Any) -> Graph:
+        """Capture one call of `fn(*args, **kw)` into a graph and return a callable that replays it; it can be measured as any body.
+
+        `fn` is called once before, to compile and load, and once for the capture; in both calls `gpuperf.stream`, and torch's and CuPy's
+        current stream, are the one that is captured. numba kernels need it by name: `kernel[grid, block, gpuperf.stream](...)`.
+
+        Raises NotCapturable with what forbade it. Without a GPU the callable runs the body itself, and its measurement is UNMEASURED.
+
+        >>> kernel = fake.kernel(5e-6, stream=lambda: gpuperf.stream)
+        >>> gpuperf.graph(kernel).launches == 1
+        True
+        >>> gpuperf.graph(fake.kernel(5e-6))
+        Traceback (most recent call last):
+        pytest_gpuperf.errors.NotCapturable: cannot capture FakeKernel: the body launches on the legacy default stream, which a capture forbids ...
+        Launch on gpuperf.stream, as kernel[grid, block, gpuperf.stream].
+        """
+        __tracebackhide__ = True
+        from pytest_gpuperf.timing.graph import Graph, capture
+
+        runtime = self._runtime
+        body = _body(fn, args, None, kw, None, None, varies=False, verb="graph")
+        made: Captured | Reason | None = runtime.hole
+        if made is None:
+            assert runtime.backend is not None
+            runtime.operations()
+            made = capture(runtime.backend, runtime.on_stream, body.bound(0), getattr(fn, "__name__", type(fn).__name__))
+            runtime.ran.add(runtime.key_of(fn))
+        return Graph(body, made, lambda: runtime.stream, self._case)
 
     def measure(
         self,
@@ -116,12 +146,13 @@ class GpuPerf:
         self, name: str, body: Body, cache: str, outputs: Sequence[Any], inout: Sequence[Any], own: list[Budget], stream: Any, samples: int
     ) -> Measurement:
         __tracebackhide__ = True
+        from pytest_gpuperf.timing.graph import Graph
         from pytest_gpuperf.timing.measure import Request, measure
 
         runtime, case = self._runtime, self._case
-        handle = current_stream() if stream is None else handle_of(stream)
+        handle = runtime.stream if stream is None else handle_of(stream)
         needed = case.samples_for(name, own)
-        key = runtime.key_of(body.function)
+        key = runtime.key_of(body.function.body.function if isinstance(body.function, Graph) else body.function)
         label = slug(case.nodeid, name)
         assert runtime.backend is not None
         with runtime.locked(case.nodeid) as waited:
@@ -140,7 +171,7 @@ class GpuPerf:
                 listener=case,
             )
             runtime.ran.add(key)
-            with measurement_range(label):
+            with measurement_range(label), runtime.on_stream(handle if stream is not None else None):
                 timed = measure(tools, request)
             seconds = runtime.backend.now() - began
 
@@ -217,14 +248,16 @@ def _body(
     setup: Callable[[], Any] | None,
     *,
     varies: bool,
+    verb: str = "measure",
 ) -> Body:
     if not callable(fn):
-        message = f"measure({type(fn).__name__}): the body must be callable; pass the function itself and its arguments after it"
+        message = f"{verb}({type(fn).__name__}): the body must be callable; pass the function itself and its arguments after it"
         raise TypeError(message)
     if work is not None and not isinstance(work, Work):
         message = f"work={work!r}: pass Work(reads=..., writes=...) in bytes"
         raise TypeError(message)
-    _refuse_misspelt(fn, kw)
+    if verb == "measure":
+        _refuse_misspelt(fn, kw)
     if inputs is None:
         return Body(fn, (args,), kw, work, setup, varies)
     if args:

@@ -35,6 +35,7 @@ REASONS: tuple[Cause, ...] = (
     Cause("no-measurement", UNMEASURED, "the case ended without this measurement", "call gpuperf.measure before the case ends"),
     Cause("body-failed", UNMEASURED, "the test ended before this measurement", "mend the error that ended it"),
     Cause("sync", UNMEASURED, "the body synchronises with the host, so it has no time of its own on the device", "move the synchronisation out of the body, or judge wall_time"),
+    Cause("not-capturable", UNMEASURED, "one call of the body cannot be captured into a graph", "launch on gpuperf.stream inside the body, or measure gpuperf.graph(fn)"),
     Cause("needs-inputs", UNMEASURED, "steady needs inputs of at least 4x L2 together", "pass inputs=[...] sets whose bytes exceed 4x L2, or a larger body"),
     Cause("needs-work", UNMEASURED, "bandwidth needs to know the bytes of the body", "pass work=Work(reads=..., writes=...)"),
     Cause("no-memory", UNMEASURED, "too little device memory is free", "free device memory, or measure a smaller body"),

@@ -44,6 +44,7 @@ class Runtime:
         self._operations: Operations | None = None
         self._roofs: dict[int, Roofs] = {}
         self._lock: Any = None
+        self._streams: list[int] = []
         self.ran: set[Any] = set()
         self._kept: list[Any] = []
         self.foreign = ""
@@ -63,6 +64,27 @@ class Runtime:
     def hole(self) -> Reason | None:
         """Why nothing can be measured at all; None where it can."""
         return self.lost or self.why
+
+    @property
+    def stream(self) -> int:
+        """Handle of the stream that bodies are to launch on now."""
+        from pytest_gpuperf.device.streams import current_stream
+
+        if self._streams:
+            return self._streams[-1]
+        return 0 if self.backend is None else current_stream()
+
+    @contextlib.contextmanager
+    def on_stream(self, stream: int | None) -> Iterator[None]:
+        """Let bodies launch on one stream for a block; None changes nothing."""
+        if stream is None:
+            yield
+            return
+        self._streams.append(stream)
+        try:
+            yield
+        finally:
+            self._streams.pop()
 
     def key_of(self, function: Any) -> Any:
         """Return what a function is known by among those that ran: its code, so that lambdas of one line are one; itself, or its id where it has no hash."""

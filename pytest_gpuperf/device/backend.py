@@ -50,6 +50,35 @@ class Evidence:
     processes: tuple[int, ...] | None = None
 
 
+class Graphs(Protocol):
+    """Capture of launches into graphs, and their replay; one capture at a time.
+
+    A capture is of one stream and one thread. What may not be captured fails with its CUDA name and breaks the capture: waiting for the
+    device, allocating, loading code, and anything on the legacy default stream.
+    """
+
+    def stream(self) -> int:
+        """Return a stream of our own, made at the first use; the legacy default stream and it wait for each other."""
+
+    def begin(self, stream: int) -> None:
+        """Let what goes to a stream be captured from here on, not run."""
+
+    def capturing(self, stream: int) -> bool:
+        """Say whether what goes to a stream now is captured: the stream itself, and those that were made to wait for it."""
+
+    def nodes(self, stream: int) -> tuple[str, ...]:
+        """Return the kinds of what a stream has captured so far, as kernel, memcpy, memset; child graphs are opened."""
+
+    def end(self, stream: int) -> Any:
+        """End the capture and return a graph that can be replayed; raises where the capture was broken."""
+
+    def replay(self, graph: Any, stream: int) -> None:
+        """Put a graph on a stream."""
+
+    def free(self, graph: Any) -> None:
+        """Free a graph; one that is freed already, or went with the device, is no error."""
+
+
 class Backend(Protocol):
     """Driver operations of one device on one clock; FakeDevice has the same.
 
@@ -58,6 +87,10 @@ class Backend(Protocol):
     """
 
     facts: DeviceFacts
+
+    @property
+    def graphs(self) -> Graphs:
+        """Capture and replay; there once the device is open."""
 
     def open(self) -> DeviceLimits:
         """Make the primary context current in this thread and load our kernels; may be called again at no cost."""

@@ -40,8 +40,8 @@ ADVICE: tuple[Advice, ...] = (
     Advice(718, True, _LOST),
     Advice(719, True, _LOST),
     Advice(801, False, "The device or its driver model does not support this operation."),
-    Advice(900, False, "The stream is being captured into a graph; measure the graph's replay instead."),
-    Advice(901, False, "A graph capture was broken by this call; measure the graph's replay instead."),
+    Advice(900, False, "The stream is being captured into a graph; capture it with gpuperf.graph and measure that."),
+    Advice(901, False, "A call before this one broke the capture of a graph: look for one that waits, allocates or uses the legacy stream."),
 )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpuperf.device import discovery, health
 from pytest_gpuperf.device.backend import DeviceFacts, DeviceLimits, Evidence
 from pytest_gpuperf.device.calls import DeviceError, checked
+from pytest_gpuperf.device.capture import Captures
 from pytest_gpuperf.device.release import PAGE_BYTES, Gate
 from pytest_gpuperf.device.replay import Replays
 from pytest_gpuperf.device.tick import tick_of
@@ -74,6 +75,7 @@ class DriverBackend:
         self._gate: Gate | None = None
         self._retained = False
         self._replays = Replays(None, self._call)
+        self.graphs = Captures(None, self._call)
 
     def open(self) -> DeviceLimits:
         """Make the primary context current in this thread and load our kernels; DeviceError where that fails."""
@@ -112,6 +114,7 @@ class DriverBackend:
         self._wait_stream = checked(driver, "cuStreamSynchronize")
         self._wait_device = checked(driver, "cuCtxSynchronize")
         self._replays = Replays(driver, self._call)
+        self.graphs = Captures(driver, self._call)
         self._greater_or_equal = int(driver.CUstreamWaitValue_flags.CU_STREAM_WAIT_VALUE_GEQ)
 
     def _call(self, name: str, *arguments: Any) -> Any:
@@ -204,6 +207,7 @@ class DriverBackend:
             yield "cuMemHostUnregister", self._gate.address
         yield from (("cuEventDestroy", event) for event in self._events)
         yield from self._replays.held()
+        yield from self.graphs.held()
         if self._kernels:
             yield "cuModuleUnload", self._module
         if self._retained:

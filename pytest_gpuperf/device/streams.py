@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import Any
 
@@ -51,11 +52,16 @@ def as_stream(handle: int) -> StreamHandle:
     numba_stream = getattr(driver, "Stream", None)
     if not isinstance(numba_stream, type) or handle == LEGACY_STREAM:
         return StreamHandle(handle)
-    kind: Any = type("StreamHandle", (StreamHandle, numba_stream), {"__init__": lambda _self, *_: None, "__hash__": int.__hash__, "__eq__": int.__eq__})
-    stream: StreamHandle = kind(handle)
+    stream: StreamHandle = _also_numba(numba_stream)(handle)
     stream.handle = handle  # type: ignore[attr-defined]
     stream.external = True  # type: ignore[attr-defined]
     return stream
+
+
+@functools.cache
+def _also_numba(numba_stream: type) -> Any:
+    """Make the class once: a body may ask for its stream at every call."""
+    return type("StreamHandle", (StreamHandle, numba_stream), {"__init__": lambda _self, *_: None, "__hash__": int.__hash__, "__eq__": int.__eq__})
 
 
 def current_stream() -> int:

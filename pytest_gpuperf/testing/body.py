@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class FakeKernel:
     reads: Arrays = ()
     writes: Arrays = ()
     effect: Callable[..., Any] | None = None
-    stream: int = 0
+    stream: int | Callable[[], int] = 0
     graph: bool = False
     host_cost: float | None = None
     overloads: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -46,8 +47,12 @@ class FakeKernel:
         """Replay a graph of it."""
         return self._enqueue(arguments)
 
+    def where(self) -> int:
+        """Return the stream of a call made now."""
+        return self.stream() if callable(self.stream) else self.stream
+
     def _enqueue(self, arguments: tuple[Any, ...]) -> Any:
         reads = self.reads(*arguments) if callable(self.reads) else self.reads
         writes = self.writes(*arguments) if callable(self.writes) else self.writes
-        self.device.run(self.duration, reads, writes, stream=self.stream, graph=self.graph, host_cost=self.host_cost)
-        return self.effect(*arguments) if self.effect is not None else None
+        effect = None if self.effect is None else functools.partial(self.effect, *arguments)
+        return self.device.run(self.duration, reads, writes, stream=self.where(), graph=self.graph, host_cost=self.host_cost, effect=effect)

@@ -10,6 +10,7 @@ from pytest_gpuperf.device.backend import DeviceFacts, DeviceLimits, Evidence
 from pytest_gpuperf.testing.arrays import FakeArray, extent
 from pytest_gpuperf.testing.body import FakeKernel
 from pytest_gpuperf.testing.engine import Engine, FakeEvent, FakeLaunch
+from pytest_gpuperf.testing.graphs import FakeGraphs
 from pytest_gpuperf.testing.kernels import own_kernel
 from pytest_gpuperf.testing.memory import FakeMemory
 from pytest_gpuperf.testing.spec import FakeDeviceError, FakeSpec
@@ -58,6 +59,7 @@ class FakeDevice:
         self._timeline = self._engine.timeline
         self._fail = {"alloc": spec.fail_alloc or 0, "launch": spec.fail_launch or 0}
         self._lost = False
+        self.graphs = FakeGraphs(self.stream)
 
     @property
     def launches(self) -> collections.deque[FakeLaunch]:
@@ -104,14 +106,22 @@ class FakeDevice:
     def memset(self, address: int, byte: int, nbytes: int, stream: int) -> None:
         """Set bytes now, and charge the stream for it."""
         self._call("memset")
-        self._memory.bytes(address, nbytes)[:] = byte
-        self._engine.enqueue("memset", stream, self._engine.span(None, [], [(address, nbytes)]))
+
+        def run(on: int, graph: bool) -> None:
+            self._memory.bytes(address, nbytes)[:] = byte
+            self._engine.enqueue("memset", on, self._engine.span(None, [], [(address, nbytes)]), graph=graph)
+
+        self.graphs.issue("memset", stream, run)
 
     def copy(self, target: int, source: int, nbytes: int, stream: int) -> None:
         """Copy now, and charge the stream for it."""
         self._call("copy")
-        self._memory.bytes(target, nbytes)[:] = self._memory.bytes(source, nbytes)
-        self._engine.enqueue("copy", stream, self._engine.span(None, [(source, nbytes)], [(target, nbytes)]))
+
+        def run(on: int, graph: bool) -> None:
+            self._memory.bytes(target, nbytes)[:] = self._memory.bytes(source, nbytes)
+            self._engine.enqueue("copy", on, self._engine.span(None, [(source, nbytes)], [(target, nbytes)]), graph=graph)
+
+        self.graphs.issue("memcpy", stream, run)
 
     def upload(self, target: int, data: bytes) -> None:
         """Copy from the host; waits for the default stream."""
@@ -158,10 +168,14 @@ class FakeDevice:
         if not (1 <= blocks < 1 << 31 and 1 <= threads <= 1024):
             raise FakeDeviceError(f"launch({kernel!r}): {blocks} blocks of {threads} threads cannot be launched")
         self._launching(kernel)
-        row.effect(self._memory, *arguments)
-        reads, writes = row.ranges(*arguments)
-        span = self._engine.spin(arguments[0], self._memory.bytes(arguments[1], 16)) if kernel in {"spin", "spin_wide"} else self._engine.span(None, reads, writes)
-        self._engine.enqueue(kernel, stream, span, graph=graph)
+
+        def run(on: int, replayed: bool) -> None:
+            row.effect(self._memory, *arguments)
+            spins = kernel in {"spin", "spin_wide"}
+            span = self._engine.spin(arguments[0], self._memory.bytes(arguments[1], 16)) if spins else self._engine.span(None, *row.ranges(*arguments))
+            self._engine.enqueue(kernel, on, span, graph=graph or replayed)
+
+        self.graphs.issue("kernel", stream, run)
 
     def block(self, stream: int, timeout: float) -> None:
         """Hold a stream until `release`, or until the deadline."""
@@ -206,7 +220,7 @@ class FakeDevice:
         reads: Arrays = (),
         writes: Arrays = (),
         effect: Callable[..., Any] | None = None,
-        stream: int = 0,
+        stream: int | Callable[[], int] = 0,
         *,
         graph: bool = False,
         host_cost: float | None = None,
@@ -214,7 +228,7 @@ class FakeDevice:
         """Make a body that launches one kernel, or with `graph` replays a graph of it.
 
         `duration` is its own span in seconds with a clean, cold L2 (None: what memory and L2 need for `reads` and `writes`);
-        resident reads make it shorter, dirty lines of others longer. `host_cost` is what the call costs the host.
+        resident reads make it shorter, dirty lines of others longer. `host_cost` is what the call costs the host. `stream` may be a function that tells at each call.
         """
         return FakeKernel(self, duration, reads, writes, effect, stream, graph, host_cost)
 
@@ -239,10 +253,17 @@ class FakeDevice:
         graph: bool = False,
         host_cost: float | None = None,
         name: str = "body",
-    ) -> None:
-        """Put a kernel on a stream, as `FakeKernel` does."""
+        effect: Callable[[], Any] | None = None,
+    ) -> Any:
+        """Put a kernel on a stream, as `FakeKernel` does, and return what its effect returns; None where that waits for a replay."""
         self._launching(name, host_cost)
-        self._engine.enqueue(name, stream, self._engine.span(duration, [extent(one) for one in reads], [extent(one) for one in writes]), graph=graph)
+        ranges = [extent(one) for one in reads], [extent(one) for one in writes]
+
+        def run(on: int, replayed: bool) -> Any:
+            self._engine.enqueue(name, on, self._engine.span(duration, *ranges), graph=graph or replayed)
+            return effect() if effect is not None else None
+
+        return self.graphs.issue("kernel", stream, run)
 
     def throttle(self, after: float = 0.0, factor: float = 1.25, reasons: int = 0x4) -> None:
         """Let the device throttle from `after` seconds on: spans grow by `factor`, the clock falls, the reason bits are set."""
@@ -269,6 +290,7 @@ class FakeDevice:
 
     def _call(self, name: str) -> None:
         self._count(name)
+        self.graphs.refuse(name)
         self._timeline.call()
 
     def _inject(self, call: str, error: Exception) -> None:

@@ -58,6 +58,7 @@ class Launcher:
 #: Who is known to launch what. Anything else that a body calls leaves its kind unknown, and its interval wider.
 LAUNCHERS: tuple[Launcher, ...] = (
     Launcher("torch.cuda.graphs", "replay", GRAPH),
+    Launcher("pytest_gpuperf.timing.graph", "replay", GRAPH),
     Launcher("pytest_gpuperf.testing.body", "replay", GRAPH),
     Launcher("pytest_gpuperf.testing.body", "launch", KERNEL),
     Launcher("numba.cuda", "__call__", KERNEL),
