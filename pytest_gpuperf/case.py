@@ -89,6 +89,11 @@ class Case:
                 needed[limit.quantity] = max(needed.get(limit.quantity, 0), TAIL_SAMPLES[limit.statistic])
         return needed
 
+    def has_limit(self, quantity: str, name: str, own: list[Budget]) -> bool:
+        """Say whether a limit on a quantity applies to a measurement."""
+        budgets = [*own, *(one for one in self.marks.budgets if one.of in {None, name})]
+        return any(one.applies and one.limit.quantity == quantity for one in budgets)
+
     def undecided(self, error: Inconclusive | Unmeasured) -> None:
         """Remember a comparison that could not be decided, also where the body swallows its error."""
         self.undecideds.append(Undecided(error.reason, str(error), _caller()))

@@ -130,6 +130,8 @@ class GpuPerf:
         else:
             made = self._measure(chosen, body, state, _listed(outputs), _listed(inout), own, stream, samples)
         made.account = self._case.require
+        if self._case.has_limit("launches", chosen, own):
+            _ = made["launches"]
         self._case.measurements[chosen] = made
         self._case.overrides[chosen] = own
         failure = made.details.pop("failure", None)
@@ -146,7 +148,7 @@ class GpuPerf:
         self, name: str, body: Body, cache: str, outputs: Sequence[Any], inout: Sequence[Any], own: list[Budget], stream: Any, samples: int
     ) -> Measurement:
         __tracebackhide__ = True
-        from pytest_gpuperf.timing.graph import Graph
+        from pytest_gpuperf.timing.graph import Graph, count_launches, kernels_of, not_alone
         from pytest_gpuperf.timing.measure import Request, measure
 
         runtime, case = self._runtime, self._case
@@ -180,7 +182,12 @@ class GpuPerf:
             with runtime.locked(case.nodeid):
                 return dataclasses.replace(runtime.roofs(handle).of(body.work, cache), listener=case)
 
-        made = Measurement(name, timed.result, timed.values, body.work, timed.context, runtime.device, timed.drift, case, roof_of)
+        def launches() -> Value:
+            assert runtime.backend is not None
+            hole = runtime.hole or not_alone(timed.values["time"].reason)
+            return kernels_of(hole, case) if hole else count_launches(runtime.backend, runtime.on_stream, body, timed.details["body"], handle, case)
+
+        made = Measurement(name, timed.result, timed.values, body.work, timed.context, runtime.device, timed.drift, case, roof_of, lazy={"launches": launches})
         made.details = {
             **timed.details,
             "slug": label,

@@ -63,6 +63,7 @@ def format_interval(low: float, high: float, unit: str) -> str:
     >>> format_interval(1.331e-5, 1.36e-5, "s"), format_interval(9.9e-7, 1.01e-6, "s")
     ('13.31..13.60 us', '0.9900..1.010 us')
     """
+    unit = "" if unit == "1" else unit
     scale, name = form_of(max(abs(low), abs(high)), unit)
     return f"{digits(low / scale)}..{digits(high / scale)} {name}".rstrip()
 

@@ -48,6 +48,8 @@ class Measurement:
     listener: Listener | None = None
     roof_of: Callable[[], Value] | None = None
     account: Callable[[Judgement], None] | None = None
+    #: Quantities that are measured at their first use only, by name.
+    lazy: Mapping[str, Callable[[], Value]] = dataclasses.field(default_factory=dict)
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
     _roof: Value | None = None
 
@@ -71,6 +73,8 @@ class Measurement:
         name, _, statistic = quantity.partition(".")
         if name in ("roof", "percent", "x_roof") and not statistic:
             return {"roof": lambda: self.roof, "percent": lambda: self.percent, "x_roof": lambda: self.x_roof}[name]()
+        if name not in self.values and name in self.lazy:
+            self.values = {**self.values, name: self.lazy[name]()}
         if name not in self.values:
             message = f"measurement {self.name!r} has no quantity {name!r}{nearest(name, metric_names())}"
             raise KeyError(message)
@@ -153,6 +157,8 @@ class Measurement:
 
     def _context_of(self, value: Value) -> str:
         """Say how a value was taken: what is known of the device clock's samples is not true of the host's."""
+        if value.exact:
+            return f"counted exactly, source {value.source}"
         if value.source != "host":
             return self.context
         return f"{value.samples} {'sample' if value.samples == 1 else 'samples'}, host clock"

@@ -51,6 +51,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("host_time", "s", "less", STATISTICS, (), "host", "time until the call returns to the host"),
     Metric("wall_time", "s", "less", STATISTICS, (), "host", "time from the call until its stream is idle"),
     Metric("first_call", "s", "less", ("p50",), (), "host", "wall time of the first call in this process: compiling, loading, tuning"),
+    Metric("launches", "1", "less", ("p50",), (), "graph", "kernels that one call of the body launches; counted where a limit or the test asks", exact=True),
 )
 
 _BY_NAME = {row.name: row for row in METRICS}

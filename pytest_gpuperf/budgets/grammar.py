@@ -109,6 +109,9 @@ def _scale(row: Metric, digits: str, unit: str, here: str) -> tuple[float, str]:
     if not spelled:
         message = f"{here}: needs a unit: one of {', '.join(listed)}" + (f", {', '.join(row.relative)}" if row.relative else "")
         raise BadBudget(message)
+    if not known:
+        message = f"{here}: {row.name} is a count and has no unit: write '== 1'"
+        raise BadBudget(message)
     if spelled not in known:
         message = f"{here}: unknown unit {spelled!r}{nearest(spelled, (*listed, *row.relative))}"
         raise BadBudget(message)

@@ -30,9 +30,12 @@ class Judgement:
 
     @property
     def margin(self) -> float | None:
-        """Relative distance of the value to its limit; None where there is no value."""
+        """Relative distance of the value to its limit; None where there is no value, and for an equality that holds."""
         limit = self.budget.limit
         if self.value is None or self.value.number is None or limit.number == 0:
+            return None
+        if limit.op == "==" and self.verdict == PASS:
+            # What must be so and is so is near to nothing.
             return None
         distance = (limit.number - self.value.number) / abs(limit.number)
         return distance if limit.op in {"<=", "<"} else -distance if limit.op in {">=", ">"} else -abs(distance)
@@ -96,9 +99,10 @@ def judge(budget: Budget, measurement: str, value: Value, context: str = "", dri
         return _undecided(budget, measurement, Reason("straddles", shown), value)
     number = value.point
     words = _OUTSIDE[limit.op] if not decided else "is within"
-    off = "" if decided or limit.number == 0 else f" by {abs(number - limit.number) / abs(limit.number):.1%}".replace("%", " %")
-    details = f"95 % interval {_bare(low, high, value.unit)}" + (f", {context}" if context else "")
-    message = f"{what}: {_show(number, value.unit)} {words} {_show(limit.number, value.unit)}{off} ({details})"
+    off = "" if decided or limit.number == 0 or value.exact else f" by {abs(number - limit.number) / abs(limit.number):.1%}".replace("%", " %")
+    interval = "" if value.exact else f"95 % interval {_bare(low, high, value.unit)}"
+    details = ", ".join(part for part in (interval, context) if part)
+    message = f"{what}: {_show(number, value.unit)} {words} {_show(limit.number, value.unit)}{off}" + (f" ({details})" if details else "")
     return Judgement(budget, measurement, PASS if decided else FAIL, message, None, value)
 
 

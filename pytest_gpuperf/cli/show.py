@@ -108,7 +108,7 @@ def value_text(value: dict[str, Any]) -> str:
     if number is None:
         return reason_text(value["reason"]) if value["reason"] else "not measured"
     text = format_quantity(number, unit)
-    if value["low"] is not None and value["high"] is not None:
+    if value["low"] is not None and value["high"] is not None and unit != "1":
         text += f" ({format_quantity(value['low'], unit)} .. {format_quantity(value['high'], unit)})"
     if value["systematic"]:
         text += f" +- {format_quantity(value['systematic'], unit)} systematic"

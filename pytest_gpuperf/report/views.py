@@ -93,7 +93,8 @@ def shown(name: str, value: Record) -> Shown:
     if value.get("number") is None:
         reason = value.get("reason") or {}
         return Shown(label, "", "", "", visible(f"{reason.get('verdict', 'UNMEASURED')} {reason.get('code', 'without a reason')}"))
-    has_interval = value.get("low") is not None and value.get("high") is not None
+    # A count has no interval: both ends are the number.
+    has_interval = value.get("low") is not None and value.get("high") is not None and value["unit"] != "1"
     interval = format_interval(value["low"], value["high"], value["unit"]) if has_interval else ""
     return Shown(label, format_quantity(value["number"], value["unit"]), interval, value.get("source") or "", "")
 

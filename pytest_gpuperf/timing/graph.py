@@ -59,7 +59,7 @@ class Graph:
     >>> g.launches == 2
     True
     >>> m = gpuperf.measure(g, name="as a graph")
-    >>> m.details["body"], m.time < 12e-6
+    >>> m.details["body"], m.launches == 2
     ('graph', True)
     """
 
@@ -141,11 +141,22 @@ def count_launches(backend: Backend, on_stream: OnStream, body: Body, kind: str,
         return kernels_of(Reason("not-capturable", "what launches this body's work cannot be seen from Python"), listener)
     where = backend.graphs.stream() if stream in LEGACY_HANDLES else stream
     try:
-        made = _capture(backend, on_stream, body.bound(0), getattr(body.function, "__name__", "body"), where, careful=True)
+        made = _capture(backend, on_stream, body.bound(0), getattr(body.function, "__name__", type(body.function).__name__), where, careful=True)
     except Exception as error:  # noqa: BLE001 - whatever a body says of being called in a capture, there is no count, and that is why
         return kernels_of(Reason("not-capturable", str(error).splitlines()[0] if str(error) else type(error).__name__), listener)
     made.free()
     return kernels_of(made, listener)
+
+
+def not_alone(reason: Reason | None) -> Reason | None:
+    """Return why a body that was measured cannot be captured, as far as its measurement told; None where it did not.
+
+    >>> not_alone(Reason("sync")).code, not_alone(Reason("throttled")) is None
+    ('not-capturable', True)
+    """
+    if reason is None or reason.code not in {"sync", "other-stream"}:
+        return None
+    return Reason("not-capturable", reason.detail or reason.cause.sentence)
 
 
 def _capture(backend: Backend, on_stream: OnStream, call: Callable[[], Any], name: str, stream: int, *, careful: bool) -> Captured:
