@@ -28,8 +28,9 @@ LAYERS = (
     Layer("rooms", ("timing", "identity", "counters", "static", "budgets"), ("facts", "ground")),
     Layer("case", ("measurement", "case", "runtime"), ("facts", "ground", "rooms"), siblings=True),
     Layer("verbs", ("fixture", "standalone"), ("facts", "ground", "rooms", "case"), siblings=True),
+    Layer("machine", ("machine",), ("facts", "ground", "rooms", "case", "verbs")),
     Layer("readers", ("report", "reference", "imports"), ("facts", "records")),
-    Layer("commands", ("cli",), ("facts", "records", "readers", "__init__")),
+    Layer("commands", ("cli",), ("facts", "records", "readers", "machine", "__init__")),
     Layer("testing", ("testing",), ("facts", "ground")),
     Layer(
         "process",

@@ -1,4 +1,4 @@
-"""The console script `gpuperf`: what can be done with run files after the session."""
+"""The console script `gpuperf`: what can be done with run files after the session, and what the machine can do."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("render", "make the HTML page of a run file, a journal or a run directory"),
     Verb("show", "print the measurements, budgets and verdicts of a run"),
     Verb("merge", "make one run file out of those of several shards"),
+    Verb("roofs", "measure the bandwidths and launch times of the first visible GPU"),
 )
 
 #: Exit statuses beside 0: a file or an argument that cannot be used, and Ctrl-C.
