@@ -35,7 +35,7 @@ class Option:
     @property
     def shown(self) -> str:
         """What the help says of the default."""
-        return f"default: {self.default:g}; " if self.kind == "seconds" else f"default: {self.default}; " if self.default else ""
+        return f"default: {self.default:g}; " if isinstance(self.default, float) else f"default: {self.default}; " if self.default else ""
 
 
 OPTIONS: tuple[Option, ...] = (
@@ -53,6 +53,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("cache", "--gpuperf-cache", "choice", "cold", "cache state of measurements that do not name one", choices=CACHES),
     Option("limit", "--gpuperf-limit", "seconds", 1.0, "longest sampling time of a measurement; 5 rounds are always taken", metavar="SECONDS"),
+    Option("timeout", "--gpuperf-timeout", "seconds", None, "end the process, with the stacks of all threads and FAIL hang, where a case takes longer", metavar="SECONDS"),
     Option("reference", "--gpuperf-reference", "path", "", "show this recorded run (a run file or journals) beside the results on the page", metavar="RUN"),
 )
 
@@ -67,6 +68,7 @@ class Config:
     strict: str = ""
     cache: str = "cold"
     limit: float = 1.0
+    timeout: float | None = None
     reference: Path | None = None
     runs: Path = Path("reports/runs")
 
@@ -119,7 +121,7 @@ def _convert(option: Option, given: Any, where: str, base: Path) -> Any:
         swallowed = f" (without '=' the option takes the next word: write {option.flag}={option.bare})" if option.bare and where == option.flag else ""
         message = f"{where}: {given!r} is none of its values{nearest(str(given), option.choices)}{swallowed}"
         raise OptionError(message)
-    if option.kind == "seconds":
+    if option.kind == "seconds" and given is not None:
         try:
             seconds = float(given)
         except ValueError:

@@ -161,6 +161,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     return report
 
 
+def pytest_enter_pdb(config: pytest.Config) -> None:
+    """Let somebody who debugs a case take all the time."""
+    state = _active(config)
+    if state is not None:
+        state.faults.disarm()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_report_teststatus(report: Any) -> tuple[str, str, Any] | None:
     """Give UNMEASURED and INCONCLUSIVE categories of their own; nothing that a simulator passed is a bare PASSED."""

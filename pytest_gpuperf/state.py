@@ -13,6 +13,7 @@ import pytest
 from pytest_gpuperf.budgets.collect import Marks, read_marks
 from pytest_gpuperf.case import Case, Undecided, plain_error, undecided_verdict
 from pytest_gpuperf.errors import BadBudget, Inconclusive, Unmeasured
+from pytest_gpuperf.faults import Faults
 from pytest_gpuperf.fixture import GpuPerf
 from pytest_gpuperf.items import ASKED, MARKS, budgets_of, is_case, levels, place_of, skipped_at
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, UNMEASURED, Reason, Verdict
@@ -62,6 +63,7 @@ class State:
         self._runtime: Runtime | None = None
         self.run: dict[str, Any] | None = None
         self.trouble: list[str] = []
+        self.faults = Faults(options.timeout if options.enabled else None)
 
     @property
     def worker(self) -> str:
@@ -149,6 +151,7 @@ class State:
         item.stash[CASE] = running
         if self.recorder is not None and is_case(item):
             self.recorder.journal.append("start", case=self._place(item, running))
+            self.faults.arm(self.recorder, running.case, self._place(item, running))
         if is_case(item) and issubclass(getattr(item, "cls", None) or object, getattr(sys.modules.get("unittest"), "TestCase", ())):
             message = f"{item.nodeid}: is a method of a unittest.TestCase, around which no limit can be judged: write it as a function, or in a plain class"
             raise BadBudget(message)
@@ -249,6 +252,7 @@ class State:
             running.outcome = "skipped"
         if report.when == "teardown" and self.recorder is not None and is_case(item) and not running.written:
             running.written = True
+            self.faults.disarm()
             self.recorder.journal.append("case", case=self._record(item, running))
 
     def _undecided_fixture(self, running: Running, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
@@ -304,6 +308,7 @@ class State:
 
     def finish(self, exit_status: int) -> None:
         """End this process's part; in the main process write the run file and the page."""
+        self.faults.close()
         if self._runtime is not None:
             self._runtime.close()
         if self.recorder is None:

@@ -105,6 +105,18 @@ def test_what_cannot_be_counted_whole_is_not_counted(fake, gpuperf, make, words)
     assert gpuperf.measure(kernel, name="after").launches == 1
 
 
+def test_asking_for_our_stream_is_no_launch_of_torch(fake, gpuperf, monkeypatch):
+    import sys
+    import types
+
+    torch = types.ModuleType("torch")
+    exec("def is_available():\n    return False", torch.__dict__)
+    torch.cuda = torch
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    m = gpuperf.measure(lambda: fake.run(5 * US, [], [], stream=int(gpuperf.stream)))
+    assert m.details["body"] == "unknown"
+
+
 def test_a_stopped_launch_has_not_run(fake, gpuperf):
     ran = []
     away = fake.kernel(US, effect=lambda: ran.append(1), stream=fake.stream())

@@ -12,7 +12,6 @@ from pytest_gpuperf.device import discovery
 from pytest_gpuperf.machine import STATES, TRAFFIC, machine_lines, measure_machine
 from pytest_gpuperf.reasons import Reason
 
-
 SIZES = (1 << 16, 1 << 24)
 
 
