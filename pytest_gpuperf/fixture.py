@@ -127,6 +127,8 @@ class GpuPerf:
         if hole is not None:
             made = Measurement.unmeasured(chosen, hole, _call_once(body), work, self._case, self._runtime.device)
             made.details = {"cache": state, "checked": "unchecked", "varies": varies, "inputs": body.sets}
+            if self._runtime.config.enabled and (_listed(outputs) or _listed(inout)):
+                self._case.unchecked.append((chosen, hole))
         else:
             made = self._measure(chosen, body, state, _listed(outputs), _listed(inout), own, stream, samples)
         made.account = self._case.require

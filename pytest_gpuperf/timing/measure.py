@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf import stats
 from pytest_gpuperf.device.arrays import device_arrays
-from pytest_gpuperf.errors import NotIdentical
 from pytest_gpuperf.metrics import TAIL_SAMPLES
 from pytest_gpuperf.reasons import Reason
 from pytest_gpuperf.timing.body import compiled_before, watch_kind
 from pytest_gpuperf.timing.buffers import Buffers
 from pytest_gpuperf.timing.cache import MAX_SETS, ROTATION
+from pytest_gpuperf.timing.calls import check_untimed, found_failure, leave_one_call
 from pytest_gpuperf.timing.host import HostTaken, take_host
 from pytest_gpuperf.timing.quiet import quiet_host
 from pytest_gpuperf.timing.sampler import Plan, Sampler, Taken
@@ -34,8 +34,6 @@ __tracebackhide__ = True
 _STILL_BUSY = 20e-6
 _FRACTIONS = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 _HOST_SHARE = 0.2
-#: How many calls of each argument set are digested where none is timed on the device.
-_UNTIMED = 3
 #: Numbers for bodies of unknown kind, each its own: an id() may come again.
 _STRANGERS = itertools.count()
 
@@ -108,12 +106,12 @@ def measure(instruments: Instruments, request: Request) -> Timed:
             hole = _needs_inputs(instruments, request)
             taken = Taken() if hole else _sample(instruments, request, buffers, first)
             if not taken.rounds and not request.roof:
-                taken.checked = _check_untimed(instruments, request, buffers)
-            failure = _failure(request, buffers)
-            result = _leave_one_call(instruments, request, buffers, compare=failure is None and not request.body.varies)
-            if failure is None and not request.body.varies and buffers.first_difference is not None:
+                taken.checked = check_untimed(instruments, request, buffers)
+            failure = found_failure(request, buffers)
+            result = leave_one_call(instruments, request, buffers, compare=failure is None and not request.body.varies)
+            if failure is None and not request.body.varies and buffers.differs:
                 failure = buffers.explain(body, request.stream)
-                result = _leave_one_call(instruments, request, buffers, compare=False)
+                result = leave_one_call(instruments, request, buffers, compare=False)
             failure = failure or (buffers.given_up(first.entry, first.changed, request.stream) if not request.roof else None)
         return _assemble(instruments, request, buffers, first, host, taken, hole, result, failure)
     finally:
@@ -143,7 +141,7 @@ def _first_calls(instruments: Instruments, request: Request, buffers: Buffers) -
     # The whole device, as for wall_time: work on another stream is part of the call.
     backend.synchronize()
     wall = backend.now() - start
-    buffers.expect(result)
+    buffers.expect(0, result)
     changed = buffers.look_at_inouts(stream)
     prepare(0)
     _, kind = watch_kind(lambda: body(0))
@@ -154,7 +152,7 @@ def _first_calls(instruments: Instruments, request: Request, buffers: Buffers) -
         start = backend.now()
         result = body(index)
         host = backend.now() - start
-        buffers.expect(result)
+        buffers.expect(index % body.sets, result)
         backend.synchronize(stream)
         done = backend.now()
         backend.synchronize()
@@ -192,58 +190,6 @@ def _sample(instruments: Instruments, request: Request, buffers: Buffers, first:
     instruments.sentinel.long.clear()
     instruments.sentinel.rounds = 0
     return sampler.take(calibration.constant(first.kind)[1])
-
-
-def _check_untimed(instruments: Instruments, request: Request, buffers: Buffers) -> str:
-    """Digest what a few calls leave that no clock runs beside: all there is to check of a body that has no time; say so."""
-    backend, body, stream = instruments.backend, request.body, request.stream
-    for number in range(_UNTIMED):
-        buffers.room(max(1, buffers.slots(every_set=False)))
-        for index in range(body.sets):
-            if body.setup is not None:
-                body.setup()
-            buffers.restore(stream)
-            buffers.poison(number, stream, index)
-            slots = buffers.digest(index, body(index), 0, stream)
-            backend.synchronize()
-            buffers.compare([(number, index, slots)])
-    return f"{_UNTIMED} untimed calls"
-
-
-def _failure(request: Request, buffers: Buffers) -> NotIdentical | None:
-    """Say what is wrong with what the timed calls left; None where nothing is."""
-    if request.body.varies:
-        unwritten = buffers.not_written(request.body, request.stream)
-        return NotIdentical(unwritten) if unwritten else None
-    if buffers.first_difference is not None:
-        return buffers.explain(request.body, request.stream)
-    return None
-
-
-def _leave_one_call(instruments: Instruments, request: Request, buffers: Buffers, *, compare: bool) -> Any:
-    """Leave exactly one call from the entry state in the buffers: of every argument set, or of the last where sets share an inout."""
-    backend, body, stream = instruments.backend, request.body, request.stream
-    shared = buffers.shared_inout()
-    buffers.restore(stream)
-    result = None
-    entries = []
-    buffers.room(max(1, buffers.slots(every_set=True)))
-    slot = 0
-    for index in range(body.sets):
-        if body.setup is not None:
-            body.setup()
-        if shared:
-            buffers.restore(stream)
-        result = body(index)
-        if compare:
-            slots = buffers.digest(index, result, slot, stream)
-            slot += len(slots)
-            entries.append((-1, index, slots))
-    backend.synchronize()
-    # A steady batch ends after many calls: where they go on from each other's inout, one call need not leave the same.
-    if compare and not (request.cache == "steady" and buffers.inouts):
-        buffers.compare(entries, known_only=request.cache == "steady")
-    return result
 
 
 def _assemble(
