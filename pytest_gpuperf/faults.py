@@ -16,8 +16,7 @@ import pytest
 
 from pytest_gpuperf.budgets.judge import unjudged
 from pytest_gpuperf.case import Case
-from pytest_gpuperf.reasons import Reason
-from pytest_gpuperf.values import reason_record
+from pytest_gpuperf.reasons import Reason, reason_record
 
 if TYPE_CHECKING:
     from pytest_gpuperf.recorder import Recorder
