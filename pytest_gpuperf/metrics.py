@@ -53,6 +53,9 @@ METRICS: tuple[Metric, ...] = (
     Metric("first_call", "s", "less", ("p50",), (), "host", "wall time of the first call in this process: compiling, loading, tuning"),
 )
 
+#: What a comparison knows of two versions; no measurement has it, so it is no row of METRICS.
+SPEEDUP = Metric("speedup", "x", "more", ("p50",), (), "device", "time of one version over the time of another, interleaved")
+
 _BY_NAME = {row.name: row for row in METRICS}
 
 

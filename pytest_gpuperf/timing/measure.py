@@ -75,7 +75,7 @@ class Timed:
 
 
 @dataclasses.dataclass(frozen=True)
-class _First:
+class First:
     """What the untimed calls told: wall time of the first, host time of a later one, the kind of body, and reasons."""
 
     wall: float
@@ -100,33 +100,34 @@ def measure(instruments: Instruments, request: Request) -> Timed:
         buffers.prepare(request.stream)
         buffers.snapshot(request.stream)
         with quiet_host():
-            first = _first_calls(instruments, request, buffers)
+            first = first_calls(instruments, request, buffers)
             host = HostTaken() if request.roof else take_host(
                 backend, body, buffers, request.stream, limit=_HOST_SHARE * request.limit,
                 samples=max(request.samples.get("host_time", 0), request.samples.get("wall_time", 0)),
             )  # fmt: skip
-            hole = _needs_inputs(instruments, request)
+            hole = needs_inputs(instruments, request)
             taken = Taken() if hole else _sample(instruments, request, buffers, first)
             if not taken.rounds and not request.roof:
-                taken.checked = _check_untimed(instruments, request, buffers)
-            failure = _failure(request, buffers)
-            result = _leave_one_call(instruments, request, buffers, compare=failure is None and not request.body.varies)
+                taken.checked = check_untimed(instruments, request, buffers)
+            failure = failure_of(request, buffers)
+            result = leave_one_call(instruments, request, buffers, compare=failure is None and not request.body.varies)
             if failure is None and not request.body.varies and buffers.first_difference is not None:
                 failure = buffers.explain(body, request.stream)
-                result = _leave_one_call(instruments, request, buffers, compare=False)
+                result = leave_one_call(instruments, request, buffers, compare=False)
             failure = failure or (buffers.given_up(first.entry, first.changed, request.stream) if not request.roof else None)
-        return _assemble(instruments, request, buffers, first, host, taken, hole, result, failure)
+        return assemble(instruments, request, buffers, first, host, taken, hole, result, failure)
     finally:
         buffers.close()
 
 
-def _first_calls(instruments: Instruments, request: Request, buffers: Buffers) -> _First:
+def first_calls(instruments: Instruments, request: Request, buffers: Buffers) -> First:
+    """Make the calls that no clock of the device runs beside, and learn from them what the others need to know."""
     backend, body, stream = instruments.backend, request.body, request.stream
     if request.roof:
         for index in range(body.sets):
             body(index)
         backend.synchronize()
-        return _First(0.0, 0.0, None, request.kind, "")
+        return First(0.0, 0.0, None, request.kind, "")
     known = True if request.ran_before else compiled_before(body)
 
     def prepare(index: int) -> None:
@@ -162,10 +163,11 @@ def _first_calls(instruments: Instruments, request: Request, buffers: Buffers) -
         backend.synchronize()
         busy.append((all_done - done) - (backend.now() - all_done))
     other = f"the device stays busy for {min(busy) * 1e6:.0f} us more after the stream {stream:#x} is idle" if min(busy) > _STILL_BUSY else ""
-    return _First(wall, host, known, kind, other, entry, changed)
+    return First(wall, host, known, kind, other, entry, changed)
 
 
-def _needs_inputs(instruments: Instruments, request: Request) -> Reason | None:
+def needs_inputs(instruments: Instruments, request: Request) -> Reason | None:
+    """Say why `steady` cannot be measured with these inputs; None where it can."""
     if request.cache != "steady" or request.roof:
         return None
     needed = ROTATION * instruments.limits.l2_bytes
@@ -182,7 +184,7 @@ def _needs_inputs(instruments: Instruments, request: Request) -> Reason | None:
     return Reason("needs-inputs", f"steady needs a work, or inputs= sets, of at least {needed:,} bytes (4x L2): work is {moved:,}, the inputs {rotated:,}")
 
 
-def _sample(instruments: Instruments, request: Request, buffers: Buffers, first: _First) -> Taken:
+def _sample(instruments: Instruments, request: Request, buffers: Buffers, first: First) -> Taken:
     calibration = instruments.calibration
     plan = Plan(request.cache, request.limit, max(request.samples.get("time", 0), 0), max(1.0, 4 * first.host))
     sampler = Sampler(
@@ -194,7 +196,7 @@ def _sample(instruments: Instruments, request: Request, buffers: Buffers, first:
     return sampler.take(calibration.constant(first.kind)[1])
 
 
-def _check_untimed(instruments: Instruments, request: Request, buffers: Buffers) -> str:
+def check_untimed(instruments: Instruments, request: Request, buffers: Buffers) -> str:
     """Digest what a few calls leave that no clock runs beside: all there is to check of a body that has no time; say so."""
     backend, body, stream = instruments.backend, request.body, request.stream
     for number in range(_UNTIMED):
@@ -210,7 +212,7 @@ def _check_untimed(instruments: Instruments, request: Request, buffers: Buffers)
     return f"{_UNTIMED} untimed calls"
 
 
-def _failure(request: Request, buffers: Buffers) -> NotIdentical | None:
+def failure_of(request: Request, buffers: Buffers) -> NotIdentical | None:
     """Say what is wrong with what the timed calls left; None where nothing is."""
     if request.body.varies:
         unwritten = buffers.not_written(request.body, request.stream)
@@ -220,7 +222,7 @@ def _failure(request: Request, buffers: Buffers) -> NotIdentical | None:
     return None
 
 
-def _leave_one_call(instruments: Instruments, request: Request, buffers: Buffers, *, compare: bool) -> Any:
+def leave_one_call(instruments: Instruments, request: Request, buffers: Buffers, *, compare: bool) -> Any:
     """Leave exactly one call from the entry state in the buffers: of every argument set, or of the last where sets share an inout."""
     backend, body, stream = instruments.backend, request.body, request.stream
     shared = buffers.shared_inout()
@@ -246,17 +248,18 @@ def _leave_one_call(instruments: Instruments, request: Request, buffers: Buffers
     return result
 
 
-def _assemble(
+def assemble(
     instruments: Instruments,
     request: Request,
     buffers: Buffers,
-    first: _First,
+    first: First,
     host: HostTaken,
     taken: Taken,
     hole: Reason | None,
     result: Any,
     failure: Exception | None,
 ) -> Timed:
+    """Make the Values of what was taken, and the details for its record."""
     tick = instruments.limits.tick / taken.batch
     constant, half = instruments.calibration.constant(first.kind)
     calls = [[(raw - constant) / taken.batch for raw in one] for one in taken.rounds]
@@ -267,12 +270,12 @@ def _assemble(
     # Two bodies of unknown kind need not be of the same one: what spans the kinds is shared with nobody.
     shared = f"device/{first.kind}" + (f"/{next(_STRANGERS)}" if first.kind == "unknown" else "")
     reason = hole or find_reason(taken.evidence, first.other_stream, request.foreign or instruments.sentinel.foreign)
-    time = _quantity("time", "device", calls, tick, {shared: half / taken.batch}, reason, listener, steady=request.cache == "steady")
+    time = quantity("time", "device", calls, tick, {shared: half / taken.batch}, reason, listener, steady=request.cache == "steady")
     values = {
         "time": time,
         "bandwidth": _bandwidth(time, request),
-        "host_time": _quantity("host_time", "host", host.host, 0.0, {}, None, listener),
-        "wall_time": _quantity("wall_time", "host", host.wall, 0.0, {}, None, listener),
+        "host_time": quantity("host_time", "host", host.host, 0.0, {}, None, listener),
+        "wall_time": quantity("wall_time", "host", host.wall, 0.0, {}, None, listener),
         "first_call": _first_call(first, listener),
     }
     count = sum(map(len, calls))
@@ -301,7 +304,7 @@ def _assemble(
     return Timed(result, values, drifted, context, details, failure)
 
 
-def _quantity(
+def quantity(
     name: str,
     source: str,
     rounds: Sequence[Sequence[float]],
@@ -348,7 +351,7 @@ def _bandwidth(time: Value, request: Request) -> Value:
     return dataclasses.replace(gone, statistics={"p50": gone})
 
 
-def _first_call(first: _First, listener: Listener | None) -> Value:
+def _first_call(first: First, listener: Listener | None) -> Value:
     if first.known is None or first.known:
         reason = Reason("already-warm" if first.known else "first-call-unknown")
         return Value.missing("first_call", "s", "host", reason, listener)
