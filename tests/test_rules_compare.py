@@ -1,4 +1,4 @@
-"""A fair comparison on a fake device: what is common to the versions cancels, what is not is found, and they must leave the same bits."""
+"""A fair comparison on a fake device: what is common to the versions cancels, and what is not is found."""
 
 from __future__ import annotations
 
@@ -7,20 +7,12 @@ import itertools
 import numpy as np
 import pytest
 from rules_bench import STILL, US, bench, device
+from rules_compared import compared, pair
 
-from pytest_gpuperf.errors import BadBudget, BudgetExceeded, Inconclusive, NotIdentical, Unmeasured
+from pytest_gpuperf.errors import BudgetExceeded, Inconclusive, Unmeasured
 from pytest_gpuperf.testing import FakeDevice
 from pytest_gpuperf.timing import interleave
 from pytest_gpuperf.work import Work
-
-
-def compared(fake, versions, *args, limit=0.2, **keywords):
-    with bench(fake, limit) as gpuperf:
-        return gpuperf.compare(versions, *args, **keywords)
-
-
-def pair(fake, ratio=1.0, base=20 * US):
-    return {"fast": fake.kernel(base), "slow": fake.kernel((base + 0.7 * US) * ratio - 0.7 * US)}
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -145,91 +137,6 @@ def test_a_sync_in_the_middle_leaves_no_device_time_of_anybody():
     assert c.speedup(of="good", over="sometimes").source == "host"
 
 
-def adds(fake, array, amount, duration=20 * US, **keywords):
-    def effect():
-        array.numpy()[:] += amount
-
-    return fake.kernel(duration, reads=[array], writes=[array], effect=effect, **keywords)
-
-
-def test_every_call_starts_from_the_same_bits_and_one_call_is_left():
-    fake = device(**STILL)
-    total = fake.array(64)
-    total.numpy()[:] = 1.0
-    c = compared(fake, {"one": adds(fake, total, 2.0), "two": adds(fake, total, 2.0), "three": adds(fake, total, 2.0)}, inout=[total])
-    assert total.numpy().tolist() == [3.0] * 64
-    assert {c[name].details["digest"] for name in c} == {c["one"].details["digest"]}
-    assert c["one"].details["checked"] == "every sample"
-
-
-def test_versions_that_leave_different_bits_are_named():
-    fake = device(**STILL)
-    total = fake.array(64)
-    total.numpy()[:] = 1.0
-
-    def wrong():
-        total.numpy()[:] += 2.0
-        total.numpy()[5] += 1.0
-
-    with bench(fake) as gpuperf:
-        with pytest.raises(NotIdentical, match=r"^versions 'good' and 'bad' leave different bits in inout\[0\]: bits differ: 1 of 64 elements, first at \[5\]"):
-            gpuperf.compare({"good": adds(fake, total, 2.0), "also": adds(fake, total, 2.0), "bad": fake.kernel(20 * US, effect=wrong)}, inout=[total])
-        assert [(check.name, check.verdict) for check in gpuperf._case.checks] == [("compare", "FAIL")]
-        assert gpuperf._case.measurements["compare/bad"].time.number is not None, "what was measured is recorded all the same"
-        c = gpuperf.compare({"good": adds(fake, total, 2.0), "bad": fake.kernel(20 * US, effect=wrong)}, inout=[total], varies=True, name="declared")
-        assert c.speedup(of="bad", over="good").number is not None
-
-
-def test_a_version_that_leaves_outputs_unwritten_is_named():
-    fake = device(**STILL)
-    out = fake.array(64)
-
-    def whole():
-        out.numpy()[:] = 1.0
-
-    def part():
-        out.numpy()[:60] = 1.0
-
-    with pytest.raises(NotIdentical, match=r"^version 'part': not written: 4 of 64 elements of outputs\[0\] keep the poison, first at \[60\]"):
-        compared(fake, {"whole": fake.kernel(20 * US, effect=whole), "part": fake.kernel(20 * US, effect=part)}, outputs=[out])
-
-
-def test_a_version_whose_calls_differ_is_named():
-    fake = device(**STILL)
-    out, calls = fake.array(8), itertools.count()
-
-    def effect():
-        out.numpy()[:] = 1.0 if next(calls) < 40 else 2.0
-
-    def right():
-        out.numpy()[:] = 1.0
-
-    with pytest.raises(NotIdentical, match=r"^version 'moody': changed between calls: outputs\[0\]"):
-        compared(fake, {"right": fake.kernel(20 * US, effect=right), "moody": fake.kernel(20 * US, effect=effect)}, outputs=[out])
-
-
-def test_returned_arrays_are_compared_too():
-    fake = device(**STILL)
-    mine, theirs = fake.array(8), fake.array(8)
-    mine.numpy()[:] = theirs.numpy()[:] = 4.0
-    versions = {"mine": fake.kernel(20 * US, effect=lambda: mine), "theirs": fake.kernel(20 * US, effect=lambda: theirs)}
-    assert compared(fake, versions)["theirs"].result is theirs
-    theirs.numpy()[3] = 5.0
-    with pytest.raises(NotIdentical, match="'mine' and 'theirs' leave different bits in returned array 0: bits differ: 1 of 8"):
-        compared(fake, versions)
-
-
-def test_setup_runs_before_every_call_and_inputs_rotate_for_every_version_alike():
-    fake = device(**STILL)
-    seen, setups = {"a": [], "b": []}, []
-    versions = {name: fake.kernel(20 * US, effect=lambda number, name=name: seen[name].append(number)) for name in seen}
-    compared(fake, versions, inputs=[[1], [2], [3]], setup=lambda: setups.append(1))
-    assert len(setups) == len(seen["a"]) + len(seen["b"])
-    counts = [{number: seen[name].count(number) for number in (1, 2, 3)} for name in seen]
-    assert counts[0] == counts[1]
-    assert max(counts[0].values()) - min(counts[0].values()) <= 20
-
-
 @pytest.mark.parametrize("cache", ["warm", "steady", "cold-dirty"])
 def test_other_cache_states(cache):
     fake = device(**STILL)
@@ -307,67 +214,47 @@ def test_limits_are_judged_by_the_whole_interval():
     c.require(speedup={"FAKE": ">= 1.9", "H200": ">= 100"}, of="fast", over="slow")
 
 
-@pytest.mark.parametrize(
-    ("limit", "said"),
-    [
-        ("2.5", "require: speedup='2.5': not a limit; write '[p50|p95|p99] OP NUMBER [unit | % | x roof]', as '>= 2.5 x'"),
-        (2.5, "require: speedup=2.5: a limit is a string such as '>= 2.5 x'"),
-        (">= 2.5 us", "require: speedup='>= 2.5 us': unknown unit 'us'; valid: x"),
-        (">= 250 %", "require: speedup='>= 250 %': speedup cannot be held against '%': it has no roof"),
-        ("p99 >= 2", "require: speedup='p99 >= 2': speedup has no statistic 'p99'; valid: p50"),
-        ("== 2", "require: speedup='== 2': speedup has an interval, so == never decides; use <= or >="),
-        ({}, "require: speedup={} holds no limit"),
-        ([], "require: speedup=[] holds no limit"),
-        ({1: ">= 2"}, "require: speedup: 1 is no device glob; write as 'H200' or '*'"),
-    ],
-)
-def test_a_limit_that_cannot_be_read(limit, said):
+def test_no_wall_time_starts_from_what_another_version_left():
     fake = device(**STILL)
-    c = compared(fake, pair(fake), limit=0.01)
-    with pytest.raises(BadBudget) as error:
-        c.require(speedup=limit, of="fast", over="slow")
-    assert str(error.value) == said
+    sequence, kernel = [], fake.kernel(20 * US)
+
+    def version(name):
+        def body():
+            sequence.append(name)
+            kernel()
+            fake.synchronize(0)
+
+        return body
+
+    c = compared(fake, {"a": version("a"), "b": version("b")})
+    taken = sum(map(len, c.order)) * 2
+    tail = sequence[-taken - 8 :][:taken]
+    pairs = [all(one == other for one, other in zip(tail[start::2], tail[start + 1 :: 2], strict=False)) for start in range(2)]
+    assert any(pairs), "every timed call comes after an untimed one of the same version"
 
 
-def test_unknown_versions_have_their_nearest_name():
+def test_a_function_that_ran_before_has_no_first_call():
     fake = device(**STILL)
-    c = compared(fake, pair(fake), limit=0.01)
-    for call in (lambda: c.speedup(of="fats", over="slow"), lambda: c.speedup(of="slow", over="fats")):
-        with pytest.raises(BadBudget, match="^speedup: comparison 'compare' has no version 'fats'; nearest 'fast'$"):
-            call()
-    with pytest.raises(BadBudget, match="^require: comparison 'compare' has no version 'fats'; nearest 'fast'$"):
-        c.require(speedup=">= 1", of="fats", over="slow")
-    with pytest.raises(BadBudget, match="of= and over= are both 'fast'"):
-        c.speedup(of="fast", over="fast")
-    with pytest.raises(KeyError, match="has no version 'fats'; nearest 'fast'"):
-        c["fats"]
 
+    def body():
+        fake.run(20 * US, [], [])
 
-@pytest.mark.parametrize(
-    ("versions", "keywords", "said"),
-    [
-        ({"one": print}, {}, "compare: needs at least two versions, as {'loop': f, 'kernel': g}; got 'one'"),
-        ({}, {}, "compare: needs at least two versions, as {'loop': f, 'kernel': g}; got none"),
-        ([print, print], {}, "compare(list): name the versions, as compare({'loop': f, 'kernel': g}, ...)"),
-        ({"one": print, "two": 3}, {}, "compare: version 'two' is int, which cannot be called; pass the function itself"),
-        ({"one": print, "": print}, {}, "compare: '' is no name of a version; a name is a text such as 'kernel'"),
-        ({"one": lambda: 0, "two": lambda: 0}, {"output": []}, "compare: no option 'output', and the body takes no such argument; nearest 'outputs'"),
-        ({"one": print, "two": print}, {"cache": "clod"}, "cache='clod': no such cache state; nearest 'cold'"),
-        ({"one": print, "two": print}, {"inputs": []}, "inputs=[]: needs at least one argument set"),
-    ],
-)
-def test_what_cannot_be_compared_is_said_in_one_line(versions, keywords, said):
-    fake = device(**STILL)
-    with pytest.raises((TypeError, ValueError)) as error:
-        compared(fake, versions, **keywords)
-    assert str(error.value) == said
-
-
-def test_a_name_is_used_once():
-    fake = device(**STILL)
     with bench(fake, 0.01) as gpuperf:
-        gpuperf.compare(pair(fake))
-        with pytest.raises(ValueError, match="^compare: this case has compared 'compare' already; give the second one a name=$"):
-            gpuperf.compare(pair(fake))
-        gpuperf.compare(pair(fake), name="again")
-        assert list(gpuperf._case.measurements) == ["compare/fast", "compare/slow", "again/fast", "again/slow"]
+        gpuperf.measure(body)
+        c = gpuperf.compare({"known": body, "new": lambda: fake.run(20 * US, [], [])})
+    assert c["known"].first_call.reason.code == "already-warm"
+    assert c["new"].first_call.reason.code == "first-call-unknown"
+
+
+@pytest.mark.parametrize(("limit", "enough"), [(0.1, True), (0.02, False)])
+def test_samples_of_a_percentile_may_take_twice_the_limit_and_no_more(limit, enough):
+    fake = device(**STILL)
+    with bench(fake, limit) as gpuperf:
+        gpuperf._case.samples_for = lambda _name, _own: {"time": 368}
+        before = fake.now()
+        c = gpuperf.compare(pair(fake))
+        spent = fake.now() - before
+    samples = sum(len(one) for one in c.blocks["fast"])
+    assert (samples >= 368) == enough
+    assert len(c.order) < 60
+    assert spent < 2 * 2 * limit + 1.5
