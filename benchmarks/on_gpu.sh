@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, in one go: device check, suites (with a run file and a page), our clock beside CUPTI's.
-# Usage: benchmarks/on_gpu.sh FOLDER [PART ...]; parts: check suites cupti (all unless named). Logs and results go to FOLDER.
+# Everything that needs a GPU, in one go: device check, suites (with a run file and a page), GPU tests, our clock beside CUPTI's.
+# Where the tree has no .git, GPUPERF_COMMIT names the commit for the run file.
+# Usage: benchmarks/on_gpu.sh FOLDER [PART ...]; parts: check suites tests cupti (all unless named). Logs and results go to FOLDER.
 set -u
 out=$1; shift
-parts=${*:-check suites cupti}
+parts=${*:-check suites tests cupti}
 mkdir -p "$out"
 export PYTHONUNBUFFERED=1 NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS=0
 for part in $parts; do
@@ -11,9 +12,10 @@ for part in $parts; do
   case $part in
     check) timeout 300 python3 benchmarks/gpu_check.py --json "$out/gpu_check.json" >"$out/check.log" 2>&1 ;;
     suites) timeout 420 python3 -m pytest -p pytest_gpuperf.plugin -p no:cacheprovider --gpuperf suites -q \
-        --gpuperf-json "$out/run.json" --gpuperf-report "$out/page.html" >"$out/suites.log" 2>&1 ;;
+        --gpuperf-json reports/run.json --gpuperf-report reports/latest.html >"$out/suites.log" 2>&1; status=$?; cp reports/run.json reports/latest.html "$out/"; (exit $status) ;;
+    tests) timeout 300 python3 -m pytest -p pytest_gpuperf.plugin -p no:cacheprovider -m gpu -q --durations=5 tests/test_gpu_*.py >"$out/tests.log" 2>&1 ;;
     cupti) timeout 200 python3 benchmarks/against_cupti.py --json "$out/cupti.json" >"$out/cupti.log" 2>&1 ;;
-    *) echo "no part $part; there are check suites cupti"; exit 2 ;;
+    *) echo "no part $part; there are check suites tests cupti"; exit 2 ;;
   esac
   echo "== $part: exit status $?, $(($(date +%s) - began)) s"
   tail -n "${LINES_SHOWN:-60}" "$out/$part.log" | cut -c1-220

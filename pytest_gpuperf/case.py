@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpuperf.budgets.judge import Judgement, unjudged
 from pytest_gpuperf.errors import BadBudget, BudgetExceeded, GpuPerfError, NotIdentical
 from pytest_gpuperf.metrics import TAIL_SAMPLES, nearest
-from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNMEASURED, Reason, Verdict, worst
-from pytest_gpuperf.values import reason_record
+from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNMEASURED, Reason, Verdict, reason_record, worst
 
 if TYPE_CHECKING:
     from pytest_gpuperf.budgets.collect import Budget, Marks
@@ -62,7 +61,8 @@ class Case:
         self.required: list[Judgement] = []
         self.judgements: list[Judgement] = []
         self.undecideds: list[Undecided] = []
-        self.raised: BudgetExceeded | None = None
+        self.unchecked: list[tuple[str, Reason]] = []
+        self.raised: BudgetExceeded | NotIdentical | None = None
         self.judged = False
         self._thread = threading.get_ident()
         self._elsewhere: list[Check | Judgement] = []
@@ -143,7 +143,9 @@ class Case:
         if not texts:
             return None
         kind = NotIdentical if isinstance(self._elsewhere[0], Check) else BudgetExceeded
-        return kind("failed in a thread of the test: " + "\n".join(texts))
+        error = kind("failed in a thread of the test: " + "\n".join(texts))
+        self.raised = self.raised or error
+        return error
 
     def unreached(self, reason: Reason) -> None:
         """Account for every budget of a case whose body never ran."""
@@ -182,8 +184,9 @@ class Case:
     def exceeded(self) -> BudgetExceeded | None:
         """Return one error that lists every failed budget, to be raised after the body; None where there is none."""
         messages = self.failures
-        self.raised = BudgetExceeded("\n".join(messages)) if messages else None
-        return self.raised
+        error = BudgetExceeded("\n".join(messages)) if messages else None
+        self.raised = error
+        return error
 
     def verdict(self, *, body_failed: bool) -> Verdict:
         """Return the case's verdict: the worst of its parts; NOT-APPLICABLE only where nothing else was asked."""
@@ -191,9 +194,15 @@ class Case:
             return FAIL
         parts: list[Verdict] = [one.verdict for one in (*self.judgements, *self.required)]
         parts += [one.verdict for one in self.checks] + [one.reason.verdict for one in self.undecideds]
+        parts += [reason.verdict for _, reason in self.unchecked]
         if set(parts) <= {PASS, NOT_APPLICABLE} and PASS in parts:
             return PASS
         return worst(parts)
+
+    @property
+    def unlooked(self) -> list[tuple[str, Reason]]:
+        """Measurements whose declared outputs nobody could digest, with the reason."""
+        return [(f"outputs of {name}", reason) for name, reason in self.unchecked]
 
     def reasons(self) -> list[dict[str, Any]]:
         """Return every reason for what is not PASS or FAIL, as records, each once."""
@@ -203,12 +212,14 @@ class Case:
             if one.reason is not None
         ]
         found += [reason_record(one.reason, one.line) for one in self.undecideds]
+        found += [reason_record(reason, subject) for subject, reason in self.unlooked]
         return [record for place, record in enumerate(found) if record not in found[:place]]
 
     def why(self, verdict: Verdict) -> str:
         """Return one line for a verdict of UNMEASURED or INCONCLUSIVE."""
         lines = [f"{one.text} at {one.line}" for one in self.undecideds if one.reason.verdict == verdict]
         lines += [one.message for one in (*self.judgements, *self.required) if one.verdict == verdict]
+        lines += [f"{subject}: {reason}" for subject, reason in self.unlooked if reason.verdict == verdict]
         return lines[0] + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "") if lines else verdict
 
     def record(self) -> dict[str, Any]:

@@ -97,6 +97,8 @@ def run_comparison(runtime: Runtime, case: Case, given: Given) -> Comparison:
         one.account = case.require
         case.measurements[names[version]] = one
     case.comparisons.append(made)
+    if hole is not None and runtime.config.enabled and (given.outputs or given.inout) and checked == "unchecked":
+        case.unchecked.append((given.name, hole))
     if failure is not None:
         case.checked(Check("outputs", given.name, FAIL, str(failure)))
         raise failure

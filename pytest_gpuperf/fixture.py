@@ -95,6 +95,8 @@ class GpuPerf:
         if hole is not None:
             made = Measurement.unmeasured(chosen, hole, call_once(body), work, self._case, self._runtime.device)
             made.details = {"cache": state, "checked": "unchecked", "varies": varies, "inputs": body.sets}
+            if self._runtime.config.enabled and (listed(outputs) or listed(inout)):
+                self._case.unchecked.append((chosen, hole))
         else:
             made = self._measure(chosen, body, state, listed(outputs), listed(inout), own, stream, samples)
         made.account = self._case.require

@@ -49,7 +49,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("time", "s", "less", STATISTICS, ("%", "x roof"), "device", "GPU duration of one call of the body, as a profiler counts it"),
     Metric("bandwidth", "B/s", "more", ("p50",), ("%",), "device", "bytes of Work over time; % is of the roof of the same cache state"),
     Metric("host_time", "s", "less", STATISTICS, (), "host", "time until the call returns to the host"),
-    Metric("wall_time", "s", "less", STATISTICS, (), "host", "time from the call until its stream is idle"),
+    Metric("wall_time", "s", "less", STATISTICS, (), "host", "time from the call until the device is idle"),
     Metric("first_call", "s", "less", ("p50",), (), "host", "wall time of the first call in this process: compiling, loading, tuning"),
 )
 

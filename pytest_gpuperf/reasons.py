@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from typing import Literal
+from typing import Any, Literal
 
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE", "UNMEASURED", "NOT-APPLICABLE"]
 
@@ -92,6 +92,17 @@ class Reason:
     def __str__(self) -> str:
         """One line: verdict, code, what happened, next step."""
         return f"{self.verdict} {self.code}: {self.detail or self.cause.sentence} ({self.cause.next_step})"
+
+
+def reason_record(reason: Reason, subject: str = "") -> dict[str, Any]:
+    """Return a reason as plain values for the run file."""
+    return {
+        "code": reason.code,
+        "verdict": reason.verdict,
+        "sentence": reason.detail or reason.cause.sentence,
+        "next_step": reason.cause.next_step,
+        "subject": subject,
+    }
 
 
 def worst(verdicts: list[Verdict]) -> Verdict:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,40 +15,18 @@ from pytest_gpuperf.case import Case, Undecided, plain_error, undecided_verdict
 from pytest_gpuperf.errors import BadBudget, Inconclusive, Unmeasured
 from pytest_gpuperf.fixture import GpuPerf
 from pytest_gpuperf.items import ASKED, MARKS, budgets_of, is_case, levels, place_of, skipped_at
-from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, UNMEASURED, Reason, Verdict
-from pytest_gpuperf.recorder import Recorder, now, simulator_on
+from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, UNMEASURED, Reason, Verdict, reason_record
+from pytest_gpuperf.recorder import Recorder, simulator_on
 from pytest_gpuperf.records.keys import bare_nodeid
+from pytest_gpuperf.running import CASE, Running
 from pytest_gpuperf.runtime import Runtime
-from pytest_gpuperf.values import reason_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_gpuperf.options import Config
 
-CASE = pytest.StashKey["Running"]()
 STATE = pytest.StashKey["State"]()
-
-
-class Running:
-    """One case while pytest runs it: the case itself, and what pytest said of its phases."""
-
-    def __init__(self, case: Case) -> None:
-        """Begin."""
-        self.case = case
-        self.started = now()
-        self.began = time.perf_counter()
-        self.outcome = "passed"
-        self.error: str | None = None
-        self.body_failed = False
-        self.written = False
-        self.unmeasured_setup: Reason | None = None
-        self.skipping: BaseException | None = None
-
-    def skip(self, why: str) -> NoReturn:
-        """End the test as skipped, by this plugin."""
-        self.skipping = pytest.skip.Exception(why)
-        raise self.skipping
 
 
 class State:
@@ -130,7 +108,10 @@ class State:
             self.recorder.journal.append("deselected", items=self.deselected)
 
     def drop(self, items: list[pytest.Item]) -> None:
-        """Remember what was deselected."""
+        """Remember what was deselected, with the limits that a conftest gave it before."""
+        for item in items:
+            with contextlib.suppress(BadBudget):
+                self.read_item(item)
         self.deselected += [budgets_of(item) for item in items if is_case(item)]
 
     def taken_out(self, before: list[pytest.Item], after: list[pytest.Item]) -> None:
@@ -205,7 +186,8 @@ class State:
             raise unseen from None
         verdict = case.verdict(body_failed=False)
         if self._strict(verdict):
-            raise pytest.fail.Exception(case.why(verdict), pytrace=False) from None
+            running.strict = pytest.fail.Exception(case.why(verdict), pytrace=False)
+            raise running.strict from None
 
     def _look_again(self, item: pytest.Item) -> None:
         """Read the markers of a case again: a fixture or the test itself may have added one."""
@@ -276,6 +258,10 @@ class State:
             if hasattr(report, "wasxfail"):
                 del report.wasxfail
             report.longrepr = skipped_at(report, case.why(verdict))
+        if hasattr(report, "wasxfail") and call.excinfo is not None and call.excinfo.value is running.strict:
+            # Strict asks for a decision, and an expected failure that was not seen is none.
+            del report.wasxfail
+            report.outcome, report.longrepr = "failed", call.excinfo.getrepr(style="value")
         report.gpuperf_verdict = verdict  # type: ignore[attr-defined]
         report.gpuperf_simulator = simulator_on() and self.runtime.backend is None  # type: ignore[attr-defined]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, Union
 
 from pytest_gpuperf.errors import Inconclusive, Unmeasured
 from pytest_gpuperf.format import format_quantity
-from pytest_gpuperf.reasons import VERDICTS, Reason
+from pytest_gpuperf.reasons import VERDICTS, Reason, reason_record
 from pytest_gpuperf.stats import ADD, DIVIDE, MULTIPLY, SUBTRACT, Spread, decided, propagate
 
 if TYPE_CHECKING:
@@ -87,12 +87,8 @@ class Value:
         """Make a Value that could not be measured."""
         return cls(None, unit, source, reason=reason, name=name, listener=listener)
 
-    def __copy__(self) -> Value:
-        """Return itself: nothing of it changes, and a copy must tell the same case what it could not decide."""
-        return self
-
     def __deepcopy__(self, _memo: Any) -> Value:
-        """Return itself."""
+        """Return itself: nothing of it changes, and a copy must tell the same case what it could not decide."""
         return self
 
     @property
@@ -322,17 +318,6 @@ class Value:
             "samples": self.samples,
             "reason": None if reason is None else reason_record(reason),
         }
-
-
-def reason_record(reason: Reason, subject: str = "") -> dict[str, Any]:
-    """Return a reason as plain values for the run file."""
-    return {
-        "code": reason.code,
-        "verdict": reason.verdict,
-        "sentence": reason.detail or reason.cause.sentence,
-        "next_step": reason.cause.next_step,
-        "subject": subject,
-    }
 
 
 def decide(difference: Value, symbol: str) -> bool | None:

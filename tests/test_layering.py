@@ -33,7 +33,7 @@ LAYERS = (
     Layer("testing", ("testing",), ("facts", "ground")),
     Layer(
         "process",
-        ("state", "items", "recorder", "parallel", "hooks", "relaunch", "faults"),
+        ("state", "items", "running", "recorder", "parallel", "hooks", "relaunch", "faults"),
         ("facts", "ground", "rooms", "case", "verbs", "readers"),
         siblings=True,
     ),

@@ -65,7 +65,7 @@ BAD_CALLS = [
     ("measure(k, inputs=[])", "ValueError: inputs=[]: needs at least one argument set"),
     ("measure(k, outputs=[np.zeros(3)])", "TypeError: outputs=: ndarray of shape (3,) is not on the device"),
     ("measure(k, inout=np.zeros((2, 3)))", "TypeError: inout=: ndarray of shape (2, 3) is not on the device"),
-    ("measure(k, outputs=[a], inout=[a])", "ValueError: an array is in outputs= and in inout=: it is poisoned as one and restored as the other; name it once"),
+    ("measure(k, outputs=[a], inout=[a])", "ValueError: outputs[0] and inout[0] share memory: it is poisoned as one and restored as the other; name it once"),
     ("measure(k, outputs=[3])", "TypeError: int is no array: needs NumPy, torch, numba, CuPy or an object with __cuda_array_interface__"),
     ("measure(3)", "TypeError: measure(int): the body must be callable; pass the function itself and its arguments after it"),
     ("measure(k, work=4096)", "TypeError: work=4096: pass Work(reads=..., writes=...) in bytes"),

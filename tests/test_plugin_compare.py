@@ -195,3 +195,10 @@ def test_off_beside_a_device_arrays_on_it_are_restored_and_compared(pytester):
         "--gpuperf-off",
     )
     assert done.outcomes == {"passed": 1}
+
+
+def test_declared_outputs_that_nobody_could_look_at_are_unmeasured(pytester):
+    text = "import numpy as np\n\ndef test_dropout(gpuperf):\n    out = np.zeros(4)\n    gpuperf.compare({'a': int, 'b': int}, outputs=[out], varies=True)\n"
+    done = run_pytest(pytester, text, conftest=NO_GPU)
+    assert done.outcomes == {"unmeasured": 1}
+    assert set(done.codes["test_dropout"]) == {"no-gpu"}

@@ -130,6 +130,18 @@ def test_strict_of_the_ini_file_counts(pytester):
     assert (done.status, done.outcomes) == (1, {"failed": 1})
 
 
+def test_a_printed_measurement_is_one_short_line(pytester):
+    done = run_pytest(
+        pytester,
+        """
+        def test_printed(gpuperf, fake):
+            print(gpuperf.measure(fake.kernel(5e-6)))
+        """,
+        "-s",
+    )
+    assert re.search(r"Measurement\('main': 5\.\d+ us \[5\.\d+ us \.\. 5\.\d+ us\], device\)$", done.text, re.MULTILINE), done.text
+
+
 def test_xfail_sees_an_exceeded_budget(pytester):
     done = run_pytest(
         pytester,

@@ -6,8 +6,8 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.format import format_quantity
-from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, Reason, Verdict
-from pytest_gpuperf.values import Value, decide, reason_record
+from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, Reason, Verdict, reason_record
+from pytest_gpuperf.values import Value, decide
 
 if TYPE_CHECKING:
     from pytest_gpuperf.budgets.collect import Budget

@@ -15,11 +15,11 @@ def header(backend: Any, why: Reason | None, options: Config) -> str:
     >>> from pytest_gpuperf.options import Config
     >>> from pytest_gpuperf.reasons import Reason
     >>> header(None, Reason("no-gpu"), Config())
-    'gpuperf: no NVIDIA GPU is visible to this process; limits on times are UNMEASURED, bits are checked'
+    'gpuperf: no NVIDIA GPU is visible to this process; limits on times are UNMEASURED, identical and close are checked'
     """
     if backend is None:
         cause = why.detail or why.cause.sentence if why is not None else "no device"
-        return f"gpuperf: {cause}; limits on times are UNMEASURED, bits are checked"
+        return f"gpuperf: {cause}; limits on times are UNMEASURED, identical and close are checked"
     facts = backend.facts
     return (
         f"gpuperf: {facts.name}, driver {facts.driver} (CUDA {facts.cuda}); times are {options.cache} unless said otherwise, "

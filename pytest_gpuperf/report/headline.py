@@ -41,9 +41,9 @@ def notices(run: dict[str, Any]) -> list[str]:
         said.append("The session did not end: it was killed or it crashed. This page shows what its journal holds; cases without an outcome are UNMEASURED.")
     # A case that was skipped, as one that asks for a GPU is, ran nothing.
     in_simulator = sum(simulated(case) and case.get("outcome") != "skipped" for case in run["cases"])
-    bits = f" The kernels of {plural(in_simulator, 'case')} ran in the simulator: their bits were checked, their times were not." if in_simulator else ""
+    bits = f" The kernels of {plural(in_simulator, 'case')} ran in the simulator: their bits were checked by identical and close, their times were not." if in_simulator else ""
     if not run["devices"]:
-        said.append("This run had no GPU: limits on time, bandwidth and counters are UNMEASURED, not passed." + bits)
+        said.append("This run had no GPU: limits on times and bandwidths are UNMEASURED, not passed, and outputs= were not checked: there were no timed calls." + bits)
     elif bits:
         said.append(bits.strip())
     left = len(run.get("not_run") or [])

@@ -87,14 +87,24 @@ def reproduce(nodeid: str) -> str:
     return f"pytest --gpuperf {quoted}" if quoted.startswith("'") else f"pytest --gpuperf '{quoted}'"
 
 
+def bounds(value: Record) -> tuple[float | None, float | None]:
+    """Return the whole interval of a value of a record, as an absolute limit is judged on it: random part and calibration.
+
+    >>> bounds({"low": 2.0, "high": 3.0, "systematic": 0.5}), bounds({"low": None, "high": None})
+    ((1.5, 3.5), (None, None))
+    """
+    low, high, shift = value.get("low"), value.get("high"), value.get("systematic") or 0.0
+    return (None, None) if low is None or high is None else (low - shift, high + shift)
+
+
 def shown(name: str, value: Record) -> Shown:
     """Return a value of a record as text."""
     label = _LABELS.get(name, name)
     if value.get("number") is None:
         reason = value.get("reason") or {}
         return Shown(label, "", "", "", visible(f"{reason.get('verdict', 'UNMEASURED')} {reason.get('code', 'without a reason')}"))
-    has_interval = value.get("low") is not None and value.get("high") is not None
-    interval = format_interval(value["low"], value["high"], value["unit"]) if has_interval else ""
+    low, high = bounds(value)
+    interval = format_interval(low, high, value["unit"]) if low is not None and high is not None else ""
     return Shown(label, format_quantity(value["number"], value["unit"]), interval, value.get("source") or "", "")
 
 
@@ -152,7 +162,7 @@ def draw(measurement: Record, limits: tuple[Mark, ...], tick_s: float | None, ve
     centre = time.get("number")
     if centre is None or not rounds:
         return ""
-    low, high = (centre if time.get(end) is None else time[end] for end in ("low", "high"))
+    low, high = (centre if end is None else end for end in bounds(time))
     step = grain(measurement["samples"], tick_s)
     return distribution(Picture(rounds, step, centre, low, high, limits, ghost, verdict))
 

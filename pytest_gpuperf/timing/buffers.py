@@ -55,9 +55,10 @@ class Buffers:
         self._borrowed = False
         self._slots: tuple[int, int] = (0, 0)
         self._seen: dict[tuple[int, str], tuple[int, int]] = {}
-        self._known: dict[int, tuple[int, set[str]]] = {}
+        self._known: dict[int, set[str]] = {}
         self._returned = 0
-        self.first_difference: tuple[int, int, str] | None = None
+        self._lost = ""
+        self._first_difference: tuple[int, int, str] | None = None
         self.digested = 0
 
     def _refuse_overlap(self) -> None:
@@ -135,9 +136,10 @@ class Buffers:
             return False
         return any(sum(_inside(one, ranges) for ranges in self._sets) != 1 for one in self.inouts)
 
-    def expect(self, result: Any) -> None:
-        """Remember how many device arrays a call returned: so many digests have room."""
+    def expect(self, index: int, result: Any) -> None:
+        """Remember what a first call with set `index` returned: so many digests have room, and later calls must return as many."""
         self._returned = max(self._returned, len(device_arrays(result)))
+        self._known.setdefault(index, {name for name, _ in self.arrays_of(index, result)})
 
     def slots(self, *, every_set: bool) -> int:
         """Return how many digests one call leaves at most, or one call of every argument set."""
@@ -159,9 +161,11 @@ class Buffers:
     def digest(self, index: int, result: Any, first_slot: int, stream: int) -> list[tuple[str, int]]:
         """Digest, in the stream, what a call with set `index` left and returned; return the name and the slot of each."""
         named = self.arrays_of(index, result)
-        if first_slot + len(named) > self._slots[1]:
-            returned = len(device_arrays(result))
-            raise NotIdentical(f"changed between calls: the body returned {returned} device arrays, and {self._returned} at first; return as many each time")
+        names = {name for name, _ in named}
+        known = self._known.setdefault(index, names)
+        self._lost = self._lost or min(names ^ known, default="")
+        named = [(name, one) for name, one in named if name in known]
+        assert first_slot + len(named) <= self._slots[1], "digests would be written behind their slots"
         for number, (_, one) in enumerate(named):
             self.operations.digest(one, self._slots[0] + (first_slot + number) * _SLOT, stream)
         return [(name, first_slot + number) for number, (name, _) in enumerate(named)]
@@ -187,23 +191,25 @@ class Buffers:
     def compare(self, entries: Sequence[tuple[int, int, Sequence[tuple[str, int]]]], *, known_only: bool = False) -> None:
         """Read the digests of a round, (sample, set, names and slots) each, and hold them against the first ones of the same set.
 
-        An array that only some calls returned is a difference too; with `known_only`, what was not digested before is passed over.
+        With `known_only`, what was not digested before is passed over.
         """
         last = max((slot for _, _, slots in entries for _, slot in slots), default=-1)
-        values = struct.unpack(f"<{last + 1}Q", self.backend.download(self._slots[0], (last + 1) * _SLOT)) if last >= 0 else ()
+        if last < 0:
+            return
+        values = struct.unpack(f"<{last + 1}Q", self.backend.download(self._slots[0], (last + 1) * _SLOT))
         for sample, index, slots in entries:
-            if not known_only:
-                earlier, names = self._known.setdefault(index, (sample, {name for name, _ in slots}))
-                lost = sorted(names ^ {name for name, _ in slots})
-                if lost and self.first_difference is None:
-                    self.first_difference = (earlier, sample, lost[0])
             for name, slot in slots:
                 if known_only and (index, name) not in self._seen:
                     continue
                 self.digested += 1
                 first, known = self._seen.setdefault((index, name), (sample, values[slot]))
-                if known != values[slot] and self.first_difference is None:
-                    self.first_difference = (first, sample, name)
+                if known != values[slot] and self._first_difference is None:
+                    self._first_difference = (first, sample, name)
+
+    @property
+    def differs(self) -> bool:
+        """Whether two calls left different bits, or returned different arrays."""
+        return bool(self._lost) or self._first_difference is not None
 
     @property
     def left(self) -> dict[tuple[int, str], int]:
@@ -225,8 +231,9 @@ class Buffers:
         unwritten = self.not_written(body, stream)
         if unwritten:
             return NotIdentical(unwritten)
-        assert self.first_difference is not None
-        first, sample, name = self.first_difference
+        if self._first_difference is None:
+            return NotIdentical(f"changed between calls: {self._lost} is returned by some calls and not by others, from the same inputs")
+        first, sample, name = self._first_difference
         later = f"timed call {sample + 1}" if sample >= 0 else "the last, untimed call"
         return NotIdentical(
             f"changed between calls: {name} has other bits after {later} than after timed call {first + 1}, from the same inputs "

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.reasons import Reason
 from pytest_gpuperf.timing.buffers import Buffers
+from pytest_gpuperf.timing.calls import check_untimed, found_failure, leave_one_call
 from pytest_gpuperf.timing.interleave import Limits, Version, take_device, take_host
-from pytest_gpuperf.timing.measure import assemble, check_untimed, failure_of, first_calls, leave_one_call, needs_inputs
+from pytest_gpuperf.timing.measure import assemble, first_calls, needs_inputs
 from pytest_gpuperf.timing.quiet import quiet_host
 from pytest_gpuperf.timing.sampler import Plan, Sampler
 
@@ -124,9 +125,9 @@ def _finish(instruments: Instruments, request: Request, one: Version, first: Fir
     """Check what a version left, leave one call of it in the buffers, and make its Values."""
     if not one.taken.rounds:
         one.taken.checked = check_untimed(instruments, request, one.buffers)
-    failure: NotIdentical | None = failure_of(request, one.buffers)
+    failure: NotIdentical | None = found_failure(request, one.buffers)
     result = leave_one_call(instruments, request, one.buffers, compare=failure is None and not request.body.varies)
-    if failure is None and not request.body.varies and one.buffers.first_difference is not None:
+    if failure is None and not request.body.varies and one.buffers.differs:
         failure = one.buffers.explain(one.body, request.stream)
         result = leave_one_call(instruments, request, one.buffers, compare=False)
     failure = failure or one.buffers.given_up(first.entry, first.changed, request.stream)

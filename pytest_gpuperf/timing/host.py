@@ -1,4 +1,4 @@
-"""Host clocks: how long the call takes to return, and until its stream is idle."""
+"""Host clocks: how long the call takes to return, and until the device is idle."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GAP = 5e-3
 
 @dataclasses.dataclass
 class HostTaken:
-    """Seconds by round: until the call returned, and until its stream was idle."""
+    """Seconds by round: until the call returned, and until the device was idle."""
 
     host: list[list[float]] = dataclasses.field(default_factory=list)
     wall: list[list[float]] = dataclasses.field(default_factory=list)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf import stats
 from pytest_gpuperf.device.arrays import device_arrays
-from pytest_gpuperf.errors import NotIdentical
 from pytest_gpuperf.metrics import TAIL_SAMPLES
 from pytest_gpuperf.reasons import Reason
 from pytest_gpuperf.timing.body import compiled_before, watch_kind
 from pytest_gpuperf.timing.buffers import Buffers
 from pytest_gpuperf.timing.cache import MAX_SETS, ROTATION
+from pytest_gpuperf.timing.calls import check_untimed, found_failure, leave_one_call
 from pytest_gpuperf.timing.host import HostTaken, take_host
 from pytest_gpuperf.timing.quiet import quiet_host
 from pytest_gpuperf.timing.sampler import Plan, Sampler, Taken
@@ -34,8 +34,6 @@ __tracebackhide__ = True
 _STILL_BUSY = 20e-6
 _FRACTIONS = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 _HOST_SHARE = 0.2
-#: How many calls of each argument set are digested where none is timed on the device.
-_UNTIMED = 3
 #: Numbers for bodies of unknown kind, each its own: an id() may come again.
 _STRANGERS = itertools.count()
 
@@ -109,9 +107,9 @@ def measure(instruments: Instruments, request: Request) -> Timed:
             taken = Taken() if hole else _sample(instruments, request, buffers, first)
             if not taken.rounds and not request.roof:
                 taken.checked = check_untimed(instruments, request, buffers)
-            failure = failure_of(request, buffers)
+            failure = found_failure(request, buffers)
             result = leave_one_call(instruments, request, buffers, compare=failure is None and not request.body.varies)
-            if failure is None and not request.body.varies and buffers.first_difference is not None:
+            if failure is None and not request.body.varies and buffers.differs:
                 failure = buffers.explain(body, request.stream)
                 result = leave_one_call(instruments, request, buffers, compare=False)
             failure = failure or (buffers.given_up(first.entry, first.changed, request.stream) if not request.roof else None)
@@ -144,7 +142,7 @@ def first_calls(instruments: Instruments, request: Request, buffers: Buffers) ->
     # The whole device, as for wall_time: work on another stream is part of the call.
     backend.synchronize()
     wall = backend.now() - start
-    buffers.expect(result)
+    buffers.expect(0, result)
     changed = buffers.look_at_inouts(stream)
     prepare(0)
     _, kind = watch_kind(lambda: body(0))
@@ -155,7 +153,7 @@ def first_calls(instruments: Instruments, request: Request, buffers: Buffers) ->
         start = backend.now()
         result = body(index)
         host = backend.now() - start
-        buffers.expect(result)
+        buffers.expect(index % body.sets, result)
         backend.synchronize(stream)
         done = backend.now()
         backend.synchronize()
@@ -196,58 +194,6 @@ def _sample(instruments: Instruments, request: Request, buffers: Buffers, first:
     return sampler.take(calibration.constant(first.kind)[1])
 
 
-def check_untimed(instruments: Instruments, request: Request, buffers: Buffers) -> str:
-    """Digest what a few calls leave that no clock runs beside: all there is to check of a body that has no time; say so."""
-    backend, body, stream = instruments.backend, request.body, request.stream
-    for number in range(_UNTIMED):
-        buffers.room(max(1, buffers.slots(every_set=False)))
-        for index in range(body.sets):
-            if body.setup is not None:
-                body.setup()
-            buffers.restore(stream)
-            buffers.poison(number, stream, index)
-            slots = buffers.digest(index, body(index), 0, stream)
-            backend.synchronize()
-            buffers.compare([(number, index, slots)])
-    return f"{_UNTIMED} untimed calls"
-
-
-def failure_of(request: Request, buffers: Buffers) -> NotIdentical | None:
-    """Say what is wrong with what the timed calls left; None where nothing is."""
-    if request.body.varies:
-        unwritten = buffers.not_written(request.body, request.stream)
-        return NotIdentical(unwritten) if unwritten else None
-    if buffers.first_difference is not None:
-        return buffers.explain(request.body, request.stream)
-    return None
-
-
-def leave_one_call(instruments: Instruments, request: Request, buffers: Buffers, *, compare: bool) -> Any:
-    """Leave exactly one call from the entry state in the buffers: of every argument set, or of the last where sets share an inout."""
-    backend, body, stream = instruments.backend, request.body, request.stream
-    shared = buffers.shared_inout()
-    buffers.restore(stream)
-    result = None
-    entries = []
-    buffers.room(max(1, buffers.slots(every_set=True)))
-    slot = 0
-    for index in range(body.sets):
-        if body.setup is not None:
-            body.setup()
-        if shared:
-            buffers.restore(stream)
-        result = body(index)
-        if compare:
-            slots = buffers.digest(index, result, slot, stream)
-            slot += len(slots)
-            entries.append((-1, index, slots))
-    backend.synchronize()
-    # A steady batch ends after many calls: where they go on from each other's inout, one call need not leave the same.
-    if compare and not (request.cache == "steady" and buffers.inouts):
-        buffers.compare(entries, known_only=request.cache == "steady")
-    return result
-
-
 def assemble(
     instruments: Instruments,
     request: Request,
@@ -270,12 +216,12 @@ def assemble(
     # Two bodies of unknown kind need not be of the same one: what spans the kinds is shared with nobody.
     shared = f"device/{first.kind}" + (f"/{next(_STRANGERS)}" if first.kind == "unknown" else "")
     reason = hole or find_reason(taken.evidence, first.other_stream, request.foreign or instruments.sentinel.foreign)
-    time = quantity("time", "device", calls, tick, {shared: half / taken.batch}, reason, listener, steady=request.cache == "steady")
+    time = _quantity("time", "device", calls, tick, {shared: half / taken.batch}, reason, listener, steady=request.cache == "steady")
     values = {
         "time": time,
         "bandwidth": _bandwidth(time, request),
-        "host_time": quantity("host_time", "host", host.host, 0.0, {}, None, listener),
-        "wall_time": quantity("wall_time", "host", host.wall, 0.0, {}, None, listener),
+        "host_time": _quantity("host_time", "host", host.host, 0.0, {}, None, listener),
+        "wall_time": _quantity("wall_time", "host", host.wall, 0.0, {}, None, listener),
         "first_call": _first_call(first, listener),
     }
     count = sum(map(len, calls))
@@ -304,7 +250,7 @@ def assemble(
     return Timed(result, values, drifted, context, details, failure)
 
 
-def quantity(
+def _quantity(
     name: str,
     source: str,
     rounds: Sequence[Sequence[float]],
