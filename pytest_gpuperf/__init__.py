@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_gpuperf.comparison import Comparison
     from pytest_gpuperf.errors import (
         BadBudget,
         BudgetExceeded,
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "BadBudget": "errors",
     "BudgetExceeded": "errors",
+    "Comparison": "comparison",
     "GpuPerf": "fixture",
     "GpuPerfError": "errors",
     "Inconclusive": "errors",
@@ -44,6 +46,7 @@ _HOMES = {
 __all__ = [
     "BadBudget",
     "BudgetExceeded",
+    "Comparison",
     "GpuPerf",
     "GpuPerfError",
     "Inconclusive",

@@ -16,6 +16,7 @@ from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNM
 
 if TYPE_CHECKING:
     from pytest_gpuperf.budgets.collect import Budget, Marks
+    from pytest_gpuperf.comparison import Comparison
     from pytest_gpuperf.errors import Inconclusive, Unmeasured
     from pytest_gpuperf.measurement import Measurement
 
@@ -52,6 +53,7 @@ class Case:
         """Start with what the markers say; `device` is the name of the device, None without one."""
         self.nodeid, self.marks, self.device = nodeid, marks, device
         self.measurements: dict[str, Measurement] = {}
+        self.comparisons: list[Comparison] = []
         self.overrides: dict[str, list[Budget]] = {}
         #: Limits of `budget=` whose measurement raised: where the test swallows that, they are accounted for all the same.
         self.abandoned: dict[str, list[Budget]] = {}
@@ -227,7 +229,8 @@ class Case:
 
     def record(self) -> dict[str, Any]:
         """Return what the run file holds of the case, less what pytest knows."""
-        return {
+        compared = {"comparisons": [one.record() for one in self.comparisons]} if self.comparisons else {}
+        return compared | {
             "checks": [dataclasses.asdict(check) for check in self.checks],
             "budgets": [one.record() for one in (*self.judgements, *self.required)],
             "measurements": [one.record() for one in self.measurements.values()],

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from pytest_gpuperf.arguments import call_once, listed, read_body, read_budget, read_cache
 from pytest_gpuperf.budgets.collect import Budget, choose, read_limits
 from pytest_gpuperf.case import Case, Check, plain_error
 from pytest_gpuperf.device.streams import StreamHandle, as_stream, handle_of
-from pytest_gpuperf.errors import BadBudget
 from pytest_gpuperf.measurement import Measurement
 from pytest_gpuperf.nvtx_ranges import Range, measurement_range, slug
 from pytest_gpuperf.nvtx_ranges import range as nvtx_range
-from pytest_gpuperf.options import CACHES
 from pytest_gpuperf.reasons import FAIL, PASS, Reason
-from pytest_gpuperf.timing.body import Body
-from pytest_gpuperf.work import Work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from pytest_gpuperf.comparison import Comparison
     from pytest_gpuperf.device.backend import DeviceFacts
     from pytest_gpuperf.device.lock import Waited
     from pytest_gpuperf.runtime import Runtime
+    from pytest_gpuperf.timing.body import Body
     from pytest_gpuperf.timing.graph import Captured, Graph
     from pytest_gpuperf.values import Value
+    from pytest_gpuperf.work import Work
 
 #: pytest shows the test's own lines, not the plugin's.
 __tracebackhide__ = True
@@ -76,7 +74,7 @@ class GpuPerf:
         from pytest_gpuperf.timing.graph import Graph, capture
 
         runtime = self._runtime
-        body = _body(fn, args, None, kw, None, None, varies=False, verb="graph")
+        body = read_body(fn, args, None, kw, None, None, varies=False, verb="graph")
         made: Captured | Reason | None = runtime.hole
         if made is None:
             assert runtime.backend is not None
@@ -119,18 +117,18 @@ class GpuPerf:
         """
         __tracebackhide__ = True
         chosen = self._case.name_for(name)
-        body = _body(fn, args, inputs, kw, work, setup, varies=varies)
-        state = _cache(cache, self._runtime.config.cache)
-        own = choose(read_limits(_limits(budget, chosen), f"measure({chosen!r})", "budget=", chosen), self._runtime.device, f"measure({chosen!r})")
+        body = read_body(fn, args, inputs, kw, work, setup, varies=varies, options=_OPTIONS)
+        state = read_cache(cache, self._runtime.config.cache)
+        own = choose(read_limits(read_budget(budget, chosen), f"measure({chosen!r})", "budget=", chosen), self._runtime.device, f"measure({chosen!r})")
         self._case.abandoned[chosen] = own
         hole = self._runtime.hole if self._runtime.config.enabled else Reason("needs-gpuperf")
         if hole is not None:
-            made = Measurement.unmeasured(chosen, hole, _call_once(body), work, self._case, self._runtime.device)
+            made = Measurement.unmeasured(chosen, hole, call_once(body), work, self._case, self._runtime.device)
             made.details = {"cache": state, "checked": "unchecked", "varies": varies, "inputs": body.sets}
-            if self._runtime.config.enabled and (_listed(outputs) or _listed(inout)):
+            if self._runtime.config.enabled and (listed(outputs) or listed(inout)):
                 self._case.unchecked.append((chosen, hole))
         else:
-            made = self._measure(chosen, body, state, _listed(outputs), _listed(inout), own, stream, samples)
+            made = self._measure(chosen, body, state, listed(outputs), listed(inout), own, stream, samples)
         made.account = self._case.require
         if self._case.has_limit("launches", chosen, own):
             _ = made["launches"]
@@ -201,6 +199,40 @@ class GpuPerf:
         }
         return made
 
+    def compare(
+        self,
+        versions: Mapping[str, Callable[..., Any]],
+        *args: Any,
+        name: str = "compare",
+        work: Work | None = None,
+        outputs: Sequence[Any] = (),
+        inout: Sequence[Any] = (),
+        inputs: Sequence[Sequence[Any]] | None = None,
+        varies: bool = False,
+        setup: Callable[[], Any] | None = None,
+        stream: Any = None,
+        cache: str | None = None,
+        **kw: Any,
+    ) -> Comparison:
+        """Compare versions of one computation, `{"loop": f, "kernel": g}`, each called as `f(*args, **kw)`; see `measure` for the other words.
+
+        Calls of all versions alternate in random ABBA blocks over the same buffers, each read as `measure` reads it, so that a drift or a
+        throttle that is common to them cancels. Where one version synchronises, all are compared by `wall_time`. They must leave the same bits
+        in `outputs`, `inout` and the device arrays that they return, unless `varies`; NotIdentical names those that do not. The result has
+        `c["kernel"].time`, `c.speedup(of=, over=)` and `c.require(speedup=">= 2.5", of=, over=)`; its measurements are named "compare/kernel".
+
+        Without a GPU, or without --gpuperf, every version runs once and every Value is UNMEASURED.
+
+        >>> c = gpuperf.compare({"loop": fake.kernel(50e-6), "kernel": fake.kernel(10e-6)})
+        >>> c["kernel"].time < 12e-6, c.speedup(of="kernel", over="loop") > 4
+        (True, True)
+        """
+        __tracebackhide__ = True
+        from pytest_gpuperf.comparing import Given, run_comparison
+
+        given = Given(versions, args, kw, name, work, listed(outputs), listed(inout), inputs, varies, setup, stream, cache)
+        return run_comparison(self._runtime, self._case, given)
+
     def identical(self, a: Any, b: Any, name: str = "") -> None:
         """Check that two arrays hold the same raw bits: -0.0 and NaN payloads count.
 
@@ -248,90 +280,9 @@ class GpuPerf:
         return self._runtime.operations() if device_arrays(list(arrays)) else None
 
 
-def _body(
-    fn: Callable[..., Any],
-    args: Sequence[Any],
-    inputs: Sequence[Sequence[Any]] | None,
-    kw: Mapping[str, Any],
-    work: Work | None,
-    setup: Callable[[], Any] | None,
-    *,
-    varies: bool,
-    verb: str = "measure",
-) -> Body:
-    if not callable(fn):
-        message = f"{verb}({type(fn).__name__}): the body must be callable; pass the function itself and its arguments after it"
-        raise TypeError(message)
-    if work is not None and not isinstance(work, Work):
-        message = f"work={work!r}: pass Work(reads=..., writes=...) in bytes"
-        raise TypeError(message)
-    if verb == "measure":
-        _refuse_misspelt(fn, kw)
-    if inputs is None:
-        return Body(fn, (args,), kw, work, setup, varies)
-    if args:
-        message = "measure: give the arguments either after fn or as inputs= sets, not both"
-        raise ValueError(message)
-    sets = [tuple(one) if isinstance(one, (list, tuple)) else (one,) for one in inputs]
-    if not sets:
-        message = "inputs=[]: needs at least one argument set"
-        raise ValueError(message)
-    return Body(fn, sets, kw, work, setup, varies)
-
-
-def _refuse_misspelt(fn: Callable[..., Any], kw: Mapping[str, Any]) -> None:
-    """Name the option that was meant: a misspelt one is the body's argument, and the body's TypeError would not say so."""
-    for name in kw:
-        near = difflib.get_close_matches(name, _OPTIONS, 1, 0.75)
-        if near and not _takes(fn, name):
-            message = f"measure: no option {name!r}, and the body takes no such argument; nearest {near[0]!r}"
-            raise TypeError(message)
-
-
-def _takes(fn: Callable[..., Any], name: str) -> bool:
-    try:
-        parameters = inspect.signature(fn).parameters
-    except (TypeError, ValueError):
-        return True
-    return name in parameters or any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+def _waited(waited: Waited | None) -> dict[str, Any] | None:
+    return None if waited is None else {"seconds": waited.seconds, "for": waited.holder}
 
 
 #: What measure() takes by name for itself.
 _OPTIONS = tuple(name for name, one in inspect.signature(GpuPerf.measure).parameters.items() if one.kind is one.KEYWORD_ONLY)
-
-
-def _limits(budget: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
-    if budget is not None and not isinstance(budget, Mapping):
-        message = f"measure({name!r}): budget={budget!r}: write limits by quantity, as {{'time': '<= 12 us'}}"
-        raise BadBudget(message)
-    return dict(budget or {})
-
-
-def _cache(given: str | None, default: str) -> str:
-    if given is None:
-        return default
-    if given not in CACHES:
-        near = difflib.get_close_matches(str(given), CACHES, 1)
-        message = f"cache={given!r}: no such cache state" + (f"; nearest {near[0]!r}" if near else f"; one of {', '.join(CACHES)}")
-        raise ValueError(message)
-    return given
-
-
-def _listed(arrays: Any) -> list[Any]:
-    """Return arrays as a list; a single array counts as one, not as its rows."""
-    if arrays is None:
-        return []
-    return list(arrays) if isinstance(arrays, (list, tuple)) else [arrays]
-
-
-def _call_once(body: Body) -> Any:
-    result = None
-    for index in range(body.sets):
-        if body.setup is not None:
-            body.setup()
-        result = body(index)
-    return result
-
-
-def _waited(waited: Waited | None) -> dict[str, Any] | None:
-    return None if waited is None else {"seconds": waited.seconds, "for": waited.holder}

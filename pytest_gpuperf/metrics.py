@@ -54,6 +54,9 @@ METRICS: tuple[Metric, ...] = (
     Metric("launches", "1", "less", ("p50",), (), "graph", "kernels that one call of the body launches; counted where a limit or the test asks", exact=True),
 )
 
+#: What a comparison knows of two versions; no measurement has it, so it is no row of METRICS.
+SPEEDUP = Metric("speedup", "x", "more", ("p50",), (), "device", "time of one version over the time of another, interleaved")
+
 _BY_NAME = {row.name: row for row in METRICS}
 
 

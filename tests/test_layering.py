@@ -23,11 +23,11 @@ class Layer:
 
 
 LAYERS = (
-    Layer("facts", ("errors", "reasons", "work", "format", "metrics", "stats", "values", "options"), (), siblings=True),
+    Layer("facts", ("errors", "reasons", "work", "format", "metrics", "stats", "ratios", "values", "options"), (), siblings=True),
     Layer("ground", ("device", "records", "nvtx_ranges"), ("facts",)),
     Layer("rooms", ("timing", "identity", "counters", "static", "budgets"), ("facts", "ground")),
-    Layer("case", ("measurement", "case", "runtime"), ("facts", "ground", "rooms"), siblings=True),
-    Layer("verbs", ("fixture", "standalone"), ("facts", "ground", "rooms", "case"), siblings=True),
+    Layer("case", ("measurement", "comparison", "case", "runtime"), ("facts", "ground", "rooms"), siblings=True),
+    Layer("verbs", ("fixture", "arguments", "comparing", "standalone"), ("facts", "ground", "rooms", "case"), siblings=True),
     Layer("machine", ("machine",), ("facts", "ground", "rooms", "case", "verbs")),
     Layer("readers", ("report", "reference", "imports"), ("facts", "records")),
     Layer("commands", ("cli",), ("facts", "records", "readers", "machine", "__init__")),

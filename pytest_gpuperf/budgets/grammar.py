@@ -21,6 +21,7 @@ _LIMIT = re.compile(
         (?P<number>[+-]?(?:(?:\d{1,3}(?:,\d{3})+|\d+(?:_\d+)*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)(?![\d.,_])\s*(?P<unit>\S.*?)?\s*""",
     re.VERBOSE,
 )
+_EXAMPLES = {"speedup": ">= 2.5 x"}
 _OPERATORS = ("<=", "<", ">=", ">", "==")
 
 
@@ -56,8 +57,8 @@ def find_metric(name: str, where: str) -> Metric:
     return row
 
 
-def parse_limit(quantity: str, text: object, where: str = "budget") -> Limit:
-    """Read one limit; BadBudget with the nearest valid spelling for what cannot be read.
+def parse_limit(quantity: str, text: object, where: str = "budget", row: Metric | None = None) -> Limit:
+    """Read one limit; BadBudget with the nearest valid spelling for what cannot be read. `row` is that of a quantity that METRICS does not have.
 
     >>> parse_limit("time", "p99 <= 20 us").number
     2e-05
@@ -67,14 +68,15 @@ def parse_limit(quantity: str, text: object, where: str = "budget") -> Limit:
     Traceback (most recent call last):
     pytest_gpuperf.errors.BadBudget: budget: time='<= 12 uz': unknown unit 'uz'; nearest 'us'
     """
-    row = find_metric(quantity, where)
+    row = row or find_metric(quantity, where)
     here = f"{where}: {quantity}={text!r}"
+    example = _EXAMPLES.get(quantity, "<= 12 us")
     if not isinstance(text, str):
-        message = f"{here}: a limit is a string such as '<= 12 us'"
+        message = f"{here}: a limit is a string such as '{example}'"
         raise BadBudget(message)
     match = _LIMIT.fullmatch(text)
     if match is None:
-        message = f"{here}: not a limit; write '[p50|p95|p99] OP NUMBER [unit | % | x roof]', as '<= 12 us'"
+        message = f"{here}: not a limit; write '[p50|p95|p99] OP NUMBER [unit | % | x roof]', as '{example}'"
         raise BadBudget(message)
     statistic = match["statistic"] or "p50"
     if statistic not in row.statistics:
@@ -94,7 +96,7 @@ def _scale(row: Metric, digits: str, unit: str, here: str) -> tuple[float, str]:
         message = f"{here}: {digits} decides nothing: {row.name} is a finite number, 0 or more"
         raise BadBudget(message)
     spelled = " ".join(unit.split())
-    spelled = "x roof" if spelled in {"xroof", "× roof", "×roof"} else spelled
+    spelled = "x" if spelled == "×" else "x roof" if spelled in {"xroof", "× roof", "×roof"} else spelled
     if spelled in RELATIVE:
         if spelled in row.relative:
             return float(number), spelled
@@ -104,15 +106,15 @@ def _scale(row: Metric, digits: str, unit: str, here: str) -> tuple[float, str]:
     known = UNITS.get(row.unit, {})
     # Of the spellings of a unit, those that anybody can type: the two letters mu look the same.
     listed = [name for name in known if name.isascii()]
-    if not spelled and not known:
+    if spelled in {"", row.unit} and not known:
         return float(number), row.unit
     if not spelled:
         message = f"{here}: needs a unit: one of {', '.join(listed)}" + (f", {', '.join(row.relative)}" if row.relative else "")
         raise BadBudget(message)
-    if not known:
+    if not known and row.exact:
         message = f"{here}: {row.name} is a count and has no unit: write '== 1'"
         raise BadBudget(message)
     if spelled not in known:
-        message = f"{here}: unknown unit {spelled!r}{nearest(spelled, (*listed, *row.relative))}"
+        message = f"{here}: unknown unit {spelled!r}{nearest(spelled, (*listed, *row.relative) or (row.unit or 'none',))}"
         raise BadBudget(message)
     return float(number * Decimal(repr(known[spelled]))), row.unit

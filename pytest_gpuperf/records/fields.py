@@ -90,6 +90,25 @@ CASE: tuple[Field, ...] = (
     Field("checks", "[check]", "", "identity checks"),
     Field("budgets", "[budget]", "", "limits that were judged, or why not"),
     Field("measurements", "[measurement]", "", "what was measured"),
+    Field("comparisons", "[comparison]", "", "versions that were held against each other; absent where none were", required=False),
+)
+
+COMPARISON: tuple[Field, ...] = (
+    Field("name", "text", "", "name within the case; its measurements are named NAME/VERSION"),
+    Field("quantity", "text", "", "time, or wall_time where a version synchronises"),
+    Field("source", "text", "", "device or host"),
+    Field("versions", "[text]", "", "names of the versions, as they were given"),
+    Field("seed", "int", "", "seed of the blocks and of the bootstrap"),
+    Field("blocks", "int", "", "number of blocks; the samples of a version by block are the rounds of its measurement"),
+    Field("order", "[[int]]", "", "order of the versions, by number from 0, in every block"),
+    Field("ratios", "[ratio]", "", "speedups of every version over the first, and those that were asked for"),
+    Field("notes", "[text]", "", "what a reader must know"),
+)
+
+RATIO: tuple[Field, ...] = (
+    Field("of", "text", "", "the version whose time divides"),
+    Field("over", "text", "", "the version whose time is divided"),
+    Field("value", "value", "", "the speedup: the bootstrap's interval over blocks is low and high"),
 )
 
 REASON: tuple[Field, ...] = (
@@ -209,6 +228,8 @@ RECORDS: dict[str, tuple[Field, ...]] = {
     "device": DEVICE,
     "calibration": CALIBRATION,
     "case": CASE,
+    "comparison": COMPARISON,
+    "ratio": RATIO,
     "reason": REASON,
     "check": CHECK,
     "budget": BUDGET,

@@ -20,6 +20,7 @@ from pytest_gpuperf.format import format_margin, format_quantity, plural, shorte
 from pytest_gpuperf.reasons import PASS
 from pytest_gpuperf.report.account import READING_ORDER, account_line, case_counts, failures, groups, simulated
 from pytest_gpuperf.report.beside import Beside, beside, commit_of, surroundings
+from pytest_gpuperf.report.compared import compared
 from pytest_gpuperf.report.headline import headline, notices
 from pytest_gpuperf.report.pack import pack
 from pytest_gpuperf.report.views import Row, draw, facts, picture, recorded, reproduce, rows, thumbnail
@@ -205,7 +206,7 @@ def _environment() -> jinja2.Environment:
     made.filters |= {"visible": visible, "shorten": shorten, "quantity": format_quantity, "margin": format_margin, "svg": _markup}
     made.filters["fragment"] = lambda nodeid: quote(visible(nodeid).encode("utf-8", "backslashreplace"), safe="/:")
     made.globals |= {
-        "glyphs": GLYPHS, "plural": plural, "facts": facts, "thumbnail": thumbnail, "reproduce": reproduce, "draw": draw, "recorded": recorded,
+        "glyphs": GLYPHS, "plural": plural, "facts": facts, "thumbnail": thumbnail, "reproduce": reproduce, "draw": draw, "recorded": recorded, "compared": compared,
     }  # fmt: skip
     return made
 

@@ -51,7 +51,8 @@ class Buffers:
         self._refuse_overlap()
         self._named = _names("outputs", self.outputs) + _names("inout", self.inouts)
         self._sets = [[extent(one) for one in device_arrays(list(arguments))] for arguments in body.arguments]
-        self._snapshots: list[int] = []
+        self.snapshots: list[int] = []
+        self._borrowed = False
         self._slots: tuple[int, int] = (0, 0)
         self._seen: dict[tuple[int, str], tuple[int, int]] = {}
         self._known: dict[int, set[str]] = {}
@@ -79,8 +80,13 @@ class Buffers:
             raise SnapshotTooLarge(message)
         for one in self.inouts:
             address = self.backend.alloc(max(one.nbytes, 1))
-            self._snapshots.append(address)
+            self.snapshots.append(address)
             self.operations.snapshot(one, address, stream)
+
+    def share(self, other: Buffers) -> None:
+        """Restore from the snapshots of another that has the same inouts and keeps them."""
+        self.snapshots = other.snapshots
+        self._borrowed = True
 
     def prepare(self, stream: int) -> None:
         """Allocate, outside of every timed window, what strided arrays need."""
@@ -105,7 +111,7 @@ class Buffers:
 
     def restore(self, stream: int) -> None:
         """Put every inout back."""
-        for one, address in zip(self.inouts, self._snapshots, strict=True):
+        for one, address in zip(self.inouts, self.snapshots, strict=True):
             self.operations.restore(one, address, stream)
 
     def poison(self, number: int, stream: int, index: int = 0) -> None:
@@ -206,6 +212,11 @@ class Buffers:
         return bool(self._lost) or self._first_difference is not None
 
     @property
+    def left(self) -> dict[tuple[int, str], int]:
+        """The digest of what every argument set left, by set and name of the array."""
+        return {key: value for key, (_, value) in self._seen.items()}
+
+    @property
     def combined(self) -> str | None:
         """All digests of the first set in one hexadecimal word; None where nothing was digested."""
         if not self._seen:
@@ -256,11 +267,11 @@ class Buffers:
 
     def close(self) -> None:
         """Free snapshots and slots."""
-        for address in self._snapshots:
+        for address in () if self._borrowed else self.snapshots:
             self.backend.free(address)
         if self._slots[1]:
             self.backend.free(self._slots[0])
-        self._snapshots, self._slots = [], (0, 0)
+        self.snapshots, self._slots = [], (0, 0)
 
 
 def _names(kind: str, arrays: Sequence[ArrayView]) -> list[tuple[str, ArrayView]]:

@@ -48,13 +48,26 @@ def shares(one: ArrayView, other: ArrayView) -> bool:
         return False
 
 
+def placed(array: ArrayView, *, writable: bool = False) -> Any:
+    """Return the memory of a host array as a NumPy array of elements without a type.
+
+    >>> import numpy as np
+    >>> from pytest_gpuperf.device.arrays import view
+    >>> placed(view(np.zeros((4, 6), "int16")[:, ::2])).shape
+    (4, 3)
+    """
+    np: Any = importlib.import_module("numpy")
+    return np.asarray(_Placed(array, writable=writable))
+
+
 class _Placed:
     """Tells NumPy where an array lies; its memory, which may be on a device, is not touched."""
 
-    def __init__(self, array: ArrayView) -> None:
+    def __init__(self, array: ArrayView, *, writable: bool = False) -> None:
+        self._array = array
         self.__array_interface__ = {
             "version": 3,
-            "data": (array.address, True),
+            "data": (array.address, not writable),
             "shape": array.shape,
             "strides": array.strides,
             "typestr": f"|V{array.itemsize}",

@@ -73,7 +73,7 @@ class Timed:
 
 
 @dataclasses.dataclass(frozen=True)
-class _First:
+class First:
     """What the untimed calls told: wall time of the first, host time of a later one, the kind of body, and reasons."""
 
     wall: float
@@ -98,12 +98,12 @@ def measure(instruments: Instruments, request: Request) -> Timed:
         buffers.prepare(request.stream)
         buffers.snapshot(request.stream)
         with quiet_host():
-            first = _first_calls(instruments, request, buffers)
+            first = first_calls(instruments, request, buffers)
             host = HostTaken() if request.roof else take_host(
                 backend, body, buffers, request.stream, limit=_HOST_SHARE * request.limit,
                 samples=max(request.samples.get("host_time", 0), request.samples.get("wall_time", 0)),
             )  # fmt: skip
-            hole = _needs_inputs(instruments, request)
+            hole = needs_inputs(instruments, request)
             taken = Taken() if hole else _sample(instruments, request, buffers, first)
             if not taken.rounds and not request.roof:
                 taken.checked = check_untimed(instruments, request, buffers)
@@ -113,18 +113,19 @@ def measure(instruments: Instruments, request: Request) -> Timed:
                 failure = buffers.explain(body, request.stream)
                 result = leave_one_call(instruments, request, buffers, compare=False)
             failure = failure or (buffers.given_up(first.entry, first.changed, request.stream) if not request.roof else None)
-        return _assemble(instruments, request, buffers, first, host, taken, hole, result, failure)
+        return assemble(instruments, request, buffers, first, host, taken, hole, result, failure)
     finally:
         buffers.close()
 
 
-def _first_calls(instruments: Instruments, request: Request, buffers: Buffers) -> _First:
+def first_calls(instruments: Instruments, request: Request, buffers: Buffers) -> First:
+    """Make the calls that no clock of the device runs beside, and learn from them what the others need to know."""
     backend, body, stream = instruments.backend, request.body, request.stream
     if request.roof:
         for index in range(body.sets):
             body(index)
         backend.synchronize()
-        return _First(0.0, 0.0, None, request.kind, "")
+        return First(0.0, 0.0, None, request.kind, "")
     known = True if request.ran_before else compiled_before(body)
 
     def prepare(index: int) -> None:
@@ -160,10 +161,11 @@ def _first_calls(instruments: Instruments, request: Request, buffers: Buffers) -
         backend.synchronize()
         busy.append((all_done - done) - (backend.now() - all_done))
     other = f"the device stays busy for {min(busy) * 1e6:.0f} us more after the stream {stream:#x} is idle" if min(busy) > _STILL_BUSY else ""
-    return _First(wall, host, known, kind, other, entry, changed)
+    return First(wall, host, known, kind, other, entry, changed)
 
 
-def _needs_inputs(instruments: Instruments, request: Request) -> Reason | None:
+def needs_inputs(instruments: Instruments, request: Request) -> Reason | None:
+    """Say why `steady` cannot be measured with these inputs; None where it can."""
     if request.cache != "steady" or request.roof:
         return None
     needed = ROTATION * instruments.limits.l2_bytes
@@ -180,7 +182,7 @@ def _needs_inputs(instruments: Instruments, request: Request) -> Reason | None:
     return Reason("needs-inputs", f"steady needs a work, or inputs= sets, of at least {needed:,} bytes (4x L2): work is {moved:,}, the inputs {rotated:,}")
 
 
-def _sample(instruments: Instruments, request: Request, buffers: Buffers, first: _First) -> Taken:
+def _sample(instruments: Instruments, request: Request, buffers: Buffers, first: First) -> Taken:
     calibration = instruments.calibration
     plan = Plan(request.cache, request.limit, max(request.samples.get("time", 0), 0), max(1.0, 4 * first.host))
     sampler = Sampler(
@@ -192,17 +194,18 @@ def _sample(instruments: Instruments, request: Request, buffers: Buffers, first:
     return sampler.take(calibration.constant(first.kind)[1])
 
 
-def _assemble(
+def assemble(
     instruments: Instruments,
     request: Request,
     buffers: Buffers,
-    first: _First,
+    first: First,
     host: HostTaken,
     taken: Taken,
     hole: Reason | None,
     result: Any,
     failure: Exception | None,
 ) -> Timed:
+    """Make the Values of what was taken, and the details for its record."""
     tick = instruments.limits.tick / taken.batch
     constant, half = instruments.calibration.constant(first.kind)
     calls = [[(raw - constant) / taken.batch for raw in one] for one in taken.rounds]
@@ -294,7 +297,7 @@ def _bandwidth(time: Value, request: Request) -> Value:
     return dataclasses.replace(gone, statistics={"p50": gone})
 
 
-def _first_call(first: _First, listener: Listener | None) -> Value:
+def _first_call(first: First, listener: Listener | None) -> Value:
     if first.known is None or first.known:
         reason = Reason("already-warm" if first.known else "first-call-unknown")
         return Value.missing("first_call", "s", "host", reason, listener)

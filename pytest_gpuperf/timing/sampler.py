@@ -89,10 +89,9 @@ class Sampler:
         taken = Taken()
         began = self.backend.now()
         try:
-            taken.batch = self._batch()
-            cost = self._pilot(taken)
+            cost = self.begin(taken)
             count = self._samples_a_round(cost)
-            self.buffers.room(count * max(1, self._slots))
+            self.room(count)
             while not self._enough(taken, began, floor, count * cost):
                 self._round(taken, count)
                 if self.progress is not None:
@@ -100,9 +99,32 @@ class Sampler:
         except Synchronises:
             taken.synchronises = True
         taken.seconds = self.backend.now() - began
+        self.say_checked(taken)
+        return taken
+
+    def begin(self, taken: Taken) -> float:
+        """Choose the batch, take samples that do not count, and return what one costs; Synchronises where the body waits for the device."""
+        taken.batch = self._batch()
+        return self._pilot(taken)
+
+    def room(self, count: int) -> None:
+        """Make room for the digests of so many samples."""
+        self.buffers.room(count * max(1, self._slots))
+
+    def one(self, taken: Taken, slot: int, number: int, *, last: bool) -> tuple[Reading, list[tuple[int, int, list[tuple[str, int]]]]]:
+        """Take sample `number` and wait for it; return its reading and its digests, which begin at `slot`. `last`: of its round."""
+        digest = not self.sparse or number < _FIRST_DIGESTS or last
+        reading, left = self._sample(slot, taken.batch, digest=digest)
+        # A host that runs ahead makes the device fetch later commands while the body starts: up to 1 us more, in some rounds and not in others.
+        self.backend.synchronize(self.stream)
+        if not reading.released:
+            raise Synchronises
+        return reading, [(number, index, slots) for index, slots in left]
+
+    def say_checked(self, taken: Taken) -> None:
+        """Say which samples were digested."""
         if not taken.synchronises and self.buffers.checked:
             taken.checked = "batch ends" if taken.batch > 1 else "first 8, one a round, last" if self.sparse else "every sample"
-        return taken
 
     def _calls(self, taken: Taken) -> list[list[float]]:
         return [[raw / taken.batch for raw in one] for one in taken.rounds]
@@ -184,16 +206,10 @@ class Sampler:
         slot = 0
         total = sum(map(len, taken.rounds))
         for place in range(count):
-            number = total + place
-            digest = not self.sparse or number < _FIRST_DIGESTS or place == count - 1
-            reading, left = self._sample(slot, taken.batch, digest=digest)
-            slot += sum(len(slots) for _, slots in left)
+            reading, left = self.one(taken, slot, total + place, last=place == count - 1)
+            slot += sum(len(slots) for *_, slots in left)
             readings.append(reading)
-            entries += [(number, index, slots) for index, slots in left]
-            # A host that runs ahead makes the device fetch later commands while the body starts: up to 1 us more, in some rounds and not in others.
-            backend.synchronize(self.stream)
-            if not reading.released:
-                raise Synchronises
+            entries += left
         taken.rounds.append([self.watch.read(reading) for reading in readings])
         self.buffers.compare(entries)
 

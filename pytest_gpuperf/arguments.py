@@ -1,0 +1,104 @@
+"""What a verb was given: its body with its arguments, its cache state, its arrays; errors in one line for the rest."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pytest_gpuperf.errors import BadBudget
+from pytest_gpuperf.options import CACHES
+from pytest_gpuperf.timing.body import Body
+from pytest_gpuperf.work import Work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+#: pytest shows the test's own lines, not the plugin's.
+__tracebackhide__ = True
+
+
+def read_body(
+    fn: Callable[..., Any],
+    args: Sequence[Any],
+    inputs: Sequence[Sequence[Any]] | None,
+    kw: Mapping[str, Any],
+    work: Work | None,
+    setup: Callable[[], Any] | None,
+    *,
+    varies: bool,
+    options: Sequence[str] = (),
+    verb: str = "measure",
+) -> Body:
+    """Return a body with its argument sets; TypeError or ValueError for what cannot be called. `options` are what the verb takes by name for itself."""
+    if not callable(fn):
+        message = f"{verb}({type(fn).__name__}): the body must be callable; pass the function itself and its arguments after it"
+        raise TypeError(message)
+    if work is not None and not isinstance(work, Work):
+        message = f"work={work!r}: pass Work(reads=..., writes=...) in bytes"
+        raise TypeError(message)
+    _refuse_misspelt(fn, kw, options, verb)
+    if inputs is None:
+        return Body(fn, (args,), kw, work, setup, varies)
+    if args:
+        message = f"{verb}: give the arguments either after fn or as inputs= sets, not both"
+        raise ValueError(message)
+    sets = [tuple(one) if isinstance(one, (list, tuple)) else (one,) for one in inputs]
+    if not sets:
+        message = "inputs=[]: needs at least one argument set"
+        raise ValueError(message)
+    return Body(fn, sets, kw, work, setup, varies)
+
+
+def _refuse_misspelt(fn: Callable[..., Any], kw: Mapping[str, Any], options: Sequence[str], verb: str) -> None:
+    """Name the option that was meant: a misspelt one is the body's argument, and the body's TypeError would not say so."""
+    for name in kw:
+        near = difflib.get_close_matches(name, options, 1, 0.75)
+        if near and not _takes(fn, name):
+            message = f"{verb}: no option {name!r}, and the body takes no such argument; nearest {near[0]!r}"
+            raise TypeError(message)
+
+
+def _takes(fn: Callable[..., Any], name: str) -> bool:
+    try:
+        parameters = inspect.signature(fn).parameters
+    except (TypeError, ValueError):
+        return True
+    return name in parameters or any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+
+
+def read_budget(budget: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
+    """Return the limits of `budget=`; BadBudget where they are not by quantity."""
+    if budget is not None and not isinstance(budget, Mapping):
+        message = f"measure({name!r}): budget={budget!r}: write limits by quantity, as {{'time': '<= 12 us'}}"
+        raise BadBudget(message)
+    return dict(budget or {})
+
+
+def read_cache(given: str | None, default: str) -> str:
+    """Return the cache state; ValueError with the nearest one where there is no such."""
+    if given is None:
+        return default
+    if given not in CACHES:
+        near = difflib.get_close_matches(str(given), CACHES, 1)
+        message = f"cache={given!r}: no such cache state" + (f"; nearest {near[0]!r}" if near else f"; one of {', '.join(CACHES)}")
+        raise ValueError(message)
+    return given
+
+
+def listed(arrays: Any) -> list[Any]:
+    """Return arrays as a list; a single array counts as one, not as its rows."""
+    if arrays is None:
+        return []
+    return list(arrays) if isinstance(arrays, (list, tuple)) else [arrays]
+
+
+def call_once(body: Body) -> Any:
+    """Call a body once with every argument set; return what the last call returned."""
+    result = None
+    for index in range(body.sets):
+        if body.setup is not None:
+            body.setup()
+        result = body(index)
+    return result
