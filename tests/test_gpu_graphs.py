@@ -131,7 +131,8 @@ def test_launches_of_a_legacy_numba_kernel_are_unmeasured(gpu, cuda, increment, 
     assert int(array.copy_to_host()[0]) == 1
 
 
-def test_a_graph_of_torchs_own_is_counted(gpu, torch, usable_after):
+def test_a_graph_of_torchs_own_is_measured_but_not_counted(gpu, torch, usable_after):
+    # torch refuses to replay one of its graphs inside a capture: what cannot be counted is UNMEASURED, never guessed.
     a = torch.zeros(1 << 16, device="cuda")
     theirs = torch.cuda.CUDAGraph()
     a.add_(1)
@@ -139,7 +140,8 @@ def test_a_graph_of_torchs_own_is_counted(gpu, torch, usable_after):
         a.add_(1)
         a.mul_(2)
     m = gpu.measure(theirs.replay, inout=[a])
-    assert m.launches == 2, m.launches
+    assert m.time > 0
+    assert m.launches.reason.code == "not-capturable", m.launches
 
 
 def test_cupy_on_our_stream(gpu, cupy, usable_after):
