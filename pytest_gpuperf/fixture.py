@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.arguments import call_once, listed, read_body, read_budget, read_cache
-from pytest_gpuperf.budgets.collect import Budget, choose, read_limits
+from pytest_gpuperf.budgets.collect import choose, read_limits
 from pytest_gpuperf.case import Case, Check, plain_error
-from pytest_gpuperf.device.streams import StreamHandle, as_stream, handle_of
+from pytest_gpuperf.device.streams import StreamHandle, as_stream
 from pytest_gpuperf.measurement import Measurement
-from pytest_gpuperf.nvtx_ranges import Range, measurement_range, slug
+from pytest_gpuperf.nvtx_ranges import Range
 from pytest_gpuperf.nvtx_ranges import range as nvtx_range
 from pytest_gpuperf.reasons import FAIL, PASS, Reason
 
@@ -20,11 +19,8 @@ if TYPE_CHECKING:
 
     from pytest_gpuperf.comparison import Comparison
     from pytest_gpuperf.device.backend import DeviceFacts
-    from pytest_gpuperf.device.lock import Waited
     from pytest_gpuperf.runtime import Runtime
-    from pytest_gpuperf.timing.body import Body
     from pytest_gpuperf.timing.graph import Captured, Graph
-    from pytest_gpuperf.values import Value
     from pytest_gpuperf.work import Work
 
 #: pytest shows the test's own lines, not the plugin's.
@@ -116,6 +112,8 @@ class GpuPerf:
         True
         """
         __tracebackhide__ = True
+        from pytest_gpuperf.measuring import Wanted, run_measurement
+
         chosen = self._case.name_for(name)
         body = read_body(fn, args, inputs, kw, work, setup, varies=varies, options=_OPTIONS)
         state = read_cache(cache, self._runtime.config.cache)
@@ -128,10 +126,11 @@ class GpuPerf:
             if self._runtime.config.enabled and (listed(outputs) or listed(inout)):
                 self._case.unchecked.append((chosen, hole))
         else:
-            made = self._measure(chosen, body, state, listed(outputs), listed(inout), own, stream, samples)
+            made = run_measurement(self._runtime, self._case, Wanted(chosen, body, state, listed(outputs), listed(inout), own, stream, samples))
         made.account = self._case.require
-        if self._case.has_limit("launches", chosen, own):
-            _ = made["launches"]
+        for quantity in made.lazy:
+            if self._case.has_limit(quantity, chosen, own):
+                _ = made[quantity]
         self._case.measurements[chosen] = made
         self._case.overrides[chosen] = own
         failure = made.details.pop("failure", None)
@@ -142,61 +141,6 @@ class GpuPerf:
         if checked != "unchecked":
             what = "differ between calls, as declared" if varies else "hold the same bits"
             self._case.checked(Check("outputs", chosen, PASS, f"outputs of {'timed ' if made.details['samples'] else ''}calls {what} ({checked} digested)"))
-        return made
-
-    def _measure(
-        self, name: str, body: Body, cache: str, outputs: Sequence[Any], inout: Sequence[Any], own: list[Budget], stream: Any, samples: int
-    ) -> Measurement:
-        __tracebackhide__ = True
-        from pytest_gpuperf.timing.graph import Graph, count_launches, kernels_of, not_alone
-        from pytest_gpuperf.timing.measure import Request, measure
-
-        runtime, case = self._runtime, self._case
-        handle = runtime.stream if stream is None else handle_of(stream)
-        needed = case.samples_for(name, own)
-        key = runtime.key_of(body.function.body.function if isinstance(body.function, Graph) else body.function)
-        label = slug(case.nodeid, name)
-        assert runtime.backend is not None
-        with runtime.locked(case.nodeid) as waited:
-            began = runtime.backend.now()
-            tools = runtime.instruments(handle)
-            request = Request(
-                body,
-                cache,
-                handle,
-                runtime.config.limit,
-                outputs,
-                inout,
-                {**needed, "time": max(needed.get("time", 0), samples)},
-                ran_before=key in runtime.ran,
-                foreign=runtime.foreign,
-                listener=case,
-            )
-            runtime.ran.add(key)
-            with measurement_range(label), runtime.on_stream(handle if stream is not None else None):
-                timed = measure(tools, request)
-            seconds = runtime.backend.now() - began
-
-        def roof_of() -> Value:
-            assert body.work is not None
-            with runtime.locked(case.nodeid):
-                return dataclasses.replace(runtime.roofs(handle).of(body.work, cache), listener=case)
-
-        def launches() -> Value:
-            assert runtime.backend is not None
-            hole = runtime.hole or not_alone(timed.values["time"].reason)
-            return kernels_of(hole, case) if hole else count_launches(runtime.backend, runtime.on_stream, body, timed.details["body"], handle, case)
-
-        made = Measurement(name, timed.result, timed.values, body.work, timed.context, runtime.device, timed.drift, case, roof_of, lazy={"launches": launches})
-        made.details = {
-            **timed.details,
-            "slug": label,
-            "nvtx": label,
-            "notes": [],
-            "waited": _waited(waited),
-            "wall_s": seconds,
-            "failure": timed.failure,
-        }
         return made
 
     def compare(
@@ -278,10 +222,6 @@ class GpuPerf:
         from pytest_gpuperf.device.arrays import device_arrays
 
         return self._runtime.operations() if device_arrays(list(arrays)) else None
-
-
-def _waited(waited: Waited | None) -> dict[str, Any] | None:
-    return None if waited is None else {"seconds": waited.seconds, "for": waited.holder}
 
 
 #: What measure() takes by name for itself.

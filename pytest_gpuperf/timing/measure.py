@@ -8,31 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf import stats
 from pytest_gpuperf.device.arrays import device_arrays
-from pytest_gpuperf.metrics import TAIL_SAMPLES
 from pytest_gpuperf.reasons import Reason
 from pytest_gpuperf.timing.body import compiled_before, watch_kind
 from pytest_gpuperf.timing.buffers import Buffers
 from pytest_gpuperf.timing.cache import MAX_SETS, ROTATION
 from pytest_gpuperf.timing.calls import check_untimed, found_failure, leave_one_call
 from pytest_gpuperf.timing.host import HostTaken, take_host
+from pytest_gpuperf.timing.quantities import bandwidth_of, first_call_of, sampled
 from pytest_gpuperf.timing.quiet import quiet_host
 from pytest_gpuperf.timing.sampler import Plan, Sampler, Taken
 from pytest_gpuperf.timing.verdicts import find_reason
-from pytest_gpuperf.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pytest_gpuperf.timing.body import Body
     from pytest_gpuperf.timing.instruments import Instruments
-    from pytest_gpuperf.values import Listener
+    from pytest_gpuperf.values import Listener, Value
 
 #: pytest shows the test's own lines, not the plugin's.
 __tracebackhide__ = True
 
 #: How much longer than an idle wait the device may stay busy after the body's own stream is done.
 _STILL_BUSY = 20e-6
-_FRACTIONS = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 _HOST_SHARE = 0.2
 #: Numbers for bodies of unknown kind, each its own: an id() may come again.
 _STRANGERS = itertools.count()
@@ -216,13 +214,13 @@ def assemble(
     # Two bodies of unknown kind need not be of the same one: what spans the kinds is shared with nobody.
     shared = f"device/{first.kind}" + (f"/{next(_STRANGERS)}" if first.kind == "unknown" else "")
     reason = hole or find_reason(taken.evidence, first.other_stream, request.foreign or instruments.sentinel.foreign)
-    time = _quantity("time", "device", calls, tick, {shared: half / taken.batch}, reason, listener, steady=request.cache == "steady")
+    time = sampled("time", "device", calls, tick, {shared: half / taken.batch}, reason, listener, steady=request.cache == "steady")
     values = {
         "time": time,
-        "bandwidth": _bandwidth(time, request),
-        "host_time": _quantity("host_time", "host", host.host, 0.0, {}, None, listener),
-        "wall_time": _quantity("wall_time", "host", host.wall, 0.0, {}, None, listener),
-        "first_call": _first_call(first, listener),
+        "bandwidth": bandwidth_of(time, request.body.work, listener),
+        "host_time": sampled("host_time", "host", host.host, 0.0, {}, None, listener),
+        "wall_time": sampled("wall_time", "host", host.wall, 0.0, {}, None, listener),
+        "first_call": first_call_of(first.wall, first.known, listener),
     }
     count = sum(map(len, calls))
     clocks = sorted(one.sm_clock for one in taken.evidence if one.sm_clock is not None)
@@ -248,57 +246,3 @@ def assemble(
         "inputs": request.body.sets,
     }
     return Timed(result, values, drifted, context, details, failure)
-
-
-def _quantity(
-    name: str,
-    source: str,
-    rounds: Sequence[Sequence[float]],
-    tick: float,
-    systematic: Mapping[str, float],
-    reason: Reason | None,
-    listener: Listener | None,
-    *,
-    steady: bool = False,
-) -> Value:
-    """Make the Value of a sampled quantity, with its percentiles."""
-    samples = [sample for one in rounds for sample in one]
-    if not samples or (reason is not None and reason.verdict == "UNMEASURED"):
-        gone = reason or Reason("no-measurement")
-        statistics = {one: Value.missing(f"{name} {one}", "s", source, gone, listener) for one in _FRACTIONS}
-        return dataclasses.replace(Value.missing(name, "s", source, gone, listener), statistics=statistics)
-    centre = stats.centre_interval(rounds, tick)
-    if reason is None and source == "device" and centre.low - sum(systematic.values()) <= 0:
-        reason = Reason("below-clock", f"{centre.centre * 1e6:.3f} us is not above the clock's own uncertainty of {sum(systematic.values()) * 1e6:.2f} us")
-    main = Value(centre.centre, "s", source, centre.low, centre.high, systematic, reason, name, listener=listener, samples=len(samples))
-    statistics = {"p50": main}
-    for statistic, needed in TAIL_SAMPLES.items():
-        full = f"{name} {statistic}"
-        interval = None if steady else stats.percentile_interval(samples, _FRACTIONS[statistic], tick)
-        if interval is None:
-            why = Reason("no-tails") if steady else Reason("too-few-samples", f"{len(samples)} samples, {statistic} needs {needed}")
-            statistics[statistic] = Value.missing(full, "s", source, why, listener)
-        else:
-            statistics[statistic] = Value(
-                interval.centre, "s", source, interval.low, interval.high, systematic, reason, full, listener=listener, samples=len(samples)
-            )
-    return dataclasses.replace(main, statistics=statistics)
-
-
-def _bandwidth(time: Value, request: Request) -> Value:
-    work = request.body.work
-    if work is None or not work.bytes:
-        gone = Value.missing("bandwidth", "B/s", "device", Reason("needs-work"), request.listener)
-    elif time.number is None or time.number <= 0:
-        gone = Value.missing("bandwidth", "B/s", "device", time.reason or Reason("below-clock"), request.listener)
-    else:
-        rate = float(work.bytes) / time
-        gone = dataclasses.replace(rate, unit="B/s", name="bandwidth", source="device", listener=request.listener, samples=time.samples)
-    return dataclasses.replace(gone, statistics={"p50": gone})
-
-
-def _first_call(first: First, listener: Listener | None) -> Value:
-    if first.known is None or first.known:
-        reason = Reason("already-warm" if first.known else "first-call-unknown")
-        return Value.missing("first_call", "s", "host", reason, listener)
-    return Value(first.wall, "s", "host", name="first_call", listener=listener, samples=1)
