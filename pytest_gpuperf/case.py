@@ -15,6 +15,8 @@ from pytest_gpuperf.metrics import TAIL_SAMPLES, nearest
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNMEASURED, Reason, Verdict, reason_record, worst
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_gpuperf.budgets.collect import Budget, Marks
     from pytest_gpuperf.comparison import Comparison
     from pytest_gpuperf.errors import Inconclusive, Unmeasured
@@ -64,6 +66,8 @@ class Case:
         self.unchecked: list[tuple[str, Reason]] = []
         self.raised: BudgetExceeded | NotIdentical | None = None
         self.judged = False
+        #: Hears of every part of the record as soon as it is known: `measurements=`, `comparisons=`, `checks=` or `budgets=` with one entry.
+        self.tell: Callable[..., None] = _nobody
         self._thread = threading.get_ident()
         self._elsewhere: list[Check | Judgement] = []
 
@@ -104,11 +108,13 @@ class Case:
         """Remember what a check came to."""
         self.checks.append(check)
         self._note_thread(check)
+        self.tell(checks=dataclasses.asdict(check))
 
     def require(self, judgement: Judgement) -> None:
         """Remember what `m.require` judged."""
         self.required.append(judgement)
         self._note_thread(judgement)
+        self.tell(budgets=judgement.record())
 
     def _note_thread(self, one: Check | Judgement) -> None:
         if one.verdict == FAIL and threading.get_ident() != self._thread:
@@ -236,6 +242,10 @@ class Case:
             "measurements": [one.record() for one in self.measurements.values()],
             "reasons": self.reasons(),
         }
+
+
+def _nobody(**_: Any) -> None:
+    """Hear of a part of a record where there is nothing to write it to."""
 
 
 def undecided_verdict(verdict: Verdict) -> bool:

@@ -132,6 +132,7 @@ class State:
         item.stash[CASE] = running
         if self.recorder is not None and is_case(item):
             self.recorder.journal.append("start", case=self._place(item, running))
+            running.case.tell = self.recorder.parts_of(running.case.nodeid)
             self.faults.arm(self.recorder, running.case, self._place(item, running))
         if is_case(item) and issubclass(getattr(item, "cls", None) or object, getattr(sys.modules.get("unittest"), "TestCase", ())):
             message = f"{item.nodeid}: is a method of a unittest.TestCase, around which no limit can be judged: write it as a function, or in a plain class"
