@@ -170,7 +170,7 @@ def _timed(
 
     notes = [str(compared.hole.detail)] if compared.hole is not None else []
     if compared.synchronises:
-        notes.append(f"version {compared.synchronises!r} synchronises with the host, so all versions are compared by their wall_time")
+        notes.append(compared.synchronises)
     reasons = [one.values["time"].reason for one in compared.timed.values()]
     notes += [f"{one.detail}; all versions met that in the same blocks, so their ratios stand" for one in reasons[:1] if one is not None and one.code == "throttled"]
     measurements = {}

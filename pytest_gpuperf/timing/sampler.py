@@ -33,7 +33,7 @@ _PILOTS = 2
 #: Few digests where all of them would take half of the time.
 _FIRST_DIGESTS = 8
 #: So many samples may be held to the deadline and taken again, where the same calls do not wait when they are looked at: something compiled or loaded.
-_LATE = 3
+_LATE = 2
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,7 +63,11 @@ class Taken:
 
 
 class Synchronises(Exception):
-    """The body waited for the device inside the blocked window."""
+    """The body waited for the device inside the blocked window, or for room in its queue; `stall` tells where, if that was seen."""
+
+    def __init__(self, stall: Stall | None = None) -> None:
+        super().__init__()
+        self.stall = stall
 
 
 class Sampler:
@@ -90,7 +94,6 @@ class Sampler:
         self.number = 0
         self.sparse = False
         self._slots = 0
-        self._stall: Stall | None = None
         self._late = 0
 
     def take(self, floor: float) -> Taken:
@@ -105,9 +108,8 @@ class Sampler:
                 self._round(taken, count)
                 if self.progress is not None:
                     self.progress(sum(map(len, taken.rounds)), stats.centre_interval(self._calls(taken), self.tick / taken.batch))
-        except Synchronises:
-            taken.synchronises, taken.stall = True, self._stall
-        taken.late = self._late
+        except Synchronises as error:
+            taken.synchronises, taken.stall = True, error.stall
         taken.seconds = self.backend.now() - began
         self.say_checked(taken)
         return taken
@@ -128,7 +130,8 @@ class Sampler:
         return reading, [(number, index, slots) for index, slots in left]
 
     def say_checked(self, taken: Taken) -> None:
-        """Say which samples were digested."""
+        """Say which samples were digested, and how many were taken again."""
+        taken.late = self._late
         if not taken.synchronises and self.buffers.checked:
             taken.checked = "batch ends" if taken.batch > 1 else "first 8, one a round, last" if self.sparse else "every sample"
 
@@ -223,9 +226,9 @@ class Sampler:
             self.backend.synchronize(self.stream)
             if reading.released:
                 return reading, left
-            self._stall = self._find_stall(batch)
-            if self._stall is not None or self._late == _LATE:
-                raise Synchronises
+            stall = self._find_stall(batch)
+            if stall is not None or self._late == _LATE:
+                raise Synchronises(stall)
             self._late += 1
 
     def _find_stall(self, batch: int) -> Stall | None:
@@ -241,7 +244,7 @@ class Sampler:
             for call in range(batch):
                 self.body(number + call)
 
-        return find_stall(self.backend, self.watch, calls, self.stream, self.plan.timeout / 2)
+        return find_stall(self.backend, self.watch, calls, self.stream, max(self.plan.timeout / 4, self.plan.timeout - 0.75))
 
     def _sample(self, slot: int, batch: int, *, digest: bool) -> tuple[Reading, list[tuple[int, list[tuple[str, int]]]]]:
         """Enqueue one sample: setup, restore, poison, cache state, block, event, body, event, release, digest.

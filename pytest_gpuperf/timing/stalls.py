@@ -43,12 +43,12 @@ class Stall:
         """Why the body has no time.
 
         >>> print(Stall(1.0, "torch.cuda.synchronize", "test_it.py:7", 1, True).reason.detail)
-        the body waits for the device in torch.cuda.synchronize (test_it.py:7), so it has no time of its own on the device
+        the body synchronises with the host in torch.cuda.synchronize (test_it.py:7), so it has no time of its own on the device
         """
         where = f"{self.call} ({self.line})" if self.line else self.call
         if self.launching and self.launches >= FULL and self.call.rpartition(".")[2] not in WAITING:
             return Reason("queue-full", f"launch {self.launches:,} of one call, {where}, waits for room: a held stream takes about 1,000 operations")
-        return Reason("sync", f"the body waits for the device in {where}, so it has no time of its own on the device")
+        return Reason("sync", f"the body synchronises with the host in {where}, so it has no time of its own on the device")
 
 
 def find_stall(backend: Backend, watch: Stopwatch, body: Callable[[], Any], stream: int, hold: float) -> Stall | None:
