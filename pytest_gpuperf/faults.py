@@ -57,9 +57,9 @@ while os.getppid() == parent:
             try:
                 done = subprocess.run(command, env=os.environ | armed["env"], stdout=subprocess.DEVNULL, timeout={_WRITING})
                 if done.returncode:
-                    say("that command ended with status %d: %s" % (done.returncode, " ".join(command[-4:])))
+                    say("run file or page: ended with status %d: gpuperf %s" % (done.returncode, " ".join(command[3:])))
             except (OSError, subprocess.SubprocessError) as error:
-                say("that could not be written: %s" % error)
+                say("run file or page: %s" % error)
         os.kill(parent, number)
         if not gone({_PRINTING}):
             os.kill(parent, signal.SIGKILL)
@@ -82,6 +82,8 @@ class Faults:
         self._timeout = timeout
         self._helper: subprocess.Popen[bytes] | None = None
         self._stderr = os.dup(2) if timeout is not None else None
+        self._armed: dict[str, Any] | None = None
+        self._left: float | None = None
 
     def arm(self, recorder: Recorder, case: Case, place: dict[str, Any]) -> None:
         """Give a case its time, from now on."""
@@ -92,12 +94,26 @@ class Faults:
         event = {"event": "hang", "case": _record(case, place, story, self._timeout)}
         told = {"journal": str(recorder.journal.path), "line": json.dumps(event), "story": end, "commands": _commands(recorder)}
         told |= {"at": time.monotonic() + self._timeout, "env": {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}}
+        self._armed = told
         self._send(json.dumps(told).encode())
 
     def disarm(self) -> None:
         """The case has ended."""
+        self._armed = self._left = None
         if self._helper is not None:
             self._send(b"")
+
+    def pause(self) -> None:
+        """The case waits for others to be done with the device; what is left of its time is kept."""
+        if self._armed is not None and self._left is None:
+            self._left = self._armed["at"] - time.monotonic()
+            self._send(b"")
+
+    def resume(self) -> None:
+        """The case has the device and goes on with the rest of its time."""
+        if self._armed is not None and self._left is not None:
+            self._armed["at"], self._left = time.monotonic() + self._left, None
+            self._send(json.dumps(self._armed).encode())
 
     def close(self) -> None:
         """End the helper."""

@@ -228,7 +228,7 @@ class FakeDevice:
         """Make a body that launches one kernel, or with `graph` replays a graph of it.
 
         `duration` is its own span in seconds with a clean, cold L2 (None: what memory and L2 need for `reads` and `writes`);
-        resident reads make it shorter, dirty lines of others longer. `host_cost` is what the call costs the host. `stream` may be a function that tells at each call.
+        resident reads make it shorter, dirty lines of others longer; math.inf never ends, and whoever waits for it waits for ever. `host_cost` is what the call costs the host. `stream` may be a function that tells at each call.
         """
         return FakeKernel(self, duration, reads, writes, effect, stream, graph, host_cost)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
+import time
 from typing import TYPE_CHECKING
 
 from pytest_gpuperf.testing.spec import FakeDeviceError
@@ -56,7 +58,9 @@ class Timeline:
         return handle
 
     def advance(self, seconds: float) -> None:
-        """Let the host clock pass; a deadline that it crosses lets the held stream go."""
+        """Let the host clock pass; a deadline that it crosses lets the held stream go. For ever is for ever, in real time too."""
+        while seconds == math.inf:
+            time.sleep(3600)
         self.host += seconds
         if self._held is not None and self.host >= self._deadline:
             self._let_go(self._deadline)

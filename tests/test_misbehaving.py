@@ -1,0 +1,250 @@
+"""Every row of docs/bodies.md on a fake device; tests/test_gpu_misbehaving.py has the same rows on a real one."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import operator
+import threading
+
+import pytest
+from misbehaving import Body, check, rows
+from rules_bench import STILL, US, bench, device, measured
+
+HERE = r"test_misbehaving\.py:\d+"
+LIMIT = 0.2
+
+
+@pytest.fixture
+def fake():
+    # A short queue, so that a body that fills it is quick.
+    return device(**STILL, queue=300)
+
+
+def waits(fake):
+    kernel = fake.kernel(5 * US)
+    return Body(lambda: (kernel(), fake.synchronize()), told=rf"synchronize \({HERE}\)")
+
+
+def waits_in_c(fake):
+    kernel, wait = fake.kernel(5 * US), operator.methodcaller("synchronize")
+    return Body(lambda: (kernel(), wait(fake)), told=HERE)
+
+
+def waits_now_and_then(fake):
+    kernel, calls = fake.kernel(5 * US), itertools.count()
+
+    def body():
+        kernel()
+        if next(calls) % 7 == 6:
+            fake.synchronize()
+
+    return Body(body)
+
+
+def allocates_from_a_pool(fake):
+    pool = [fake.array(64) for _ in range(4)]
+
+    def effect():
+        pool.append(pool.pop(0))
+        pool[-1].numpy()[:] = 1
+        return pool[-1]
+
+    return Body(fake.kernel(5 * US, effect=effect), holds=lambda m: bool((m.result.numpy() == 1).all()))
+
+
+def allocates(fake):
+    kernel = fake.kernel(5 * US)
+    return Body(lambda: (kernel(), fake.alloc(64)), told=rf"alloc \({HERE}\)")
+
+
+def frees(fake):
+    kernel, held = fake.kernel(5 * US), [fake.alloc(64) for _ in range(1000)]
+    return Body(lambda: (kernel(), fake.free(held.pop())), told=rf"free \({HERE}\)")
+
+
+def frees_late(fake):
+    kernel, pending = fake.kernel(5 * US), []
+
+    def body():
+        pending.append(fake.array(64))
+        del pending[:-10]
+        kernel()
+
+    return Body(body)
+
+
+def on_another_stream(fake):
+    return Body(fake.kernel(500 * US, stream=fake.stream()), told="busy for")
+
+
+def a_little_on_another_stream(fake):
+    return Body(fake.kernel(2 * US, stream=fake.stream()))
+
+
+def from_another_thread(fake):
+    kernel = fake.kernel(20 * US)
+
+    def body():
+        thread = threading.Thread(target=kernel)
+        thread.start()
+        thread.join()
+
+    return Body(body, holds=lambda m: m.details["body"] == "unknown" and m.time.point == pytest.approx(20.7 * US, rel=0.02))
+
+
+def nothing(fake):
+    return Body(lambda: None, holds=lambda m: m.details["checked"] == "unchecked")
+
+
+def cached(fake):
+    return Body(functools.lru_cache(lambda: fake.array(64)), told="cached result")
+
+
+def compiles_late(fake):
+    some, other, calls = fake.kernel(5 * US), fake.kernel(5 * US), itertools.count()
+    return Body(lambda: other() if next(calls) == 150 else some(), told=r"1 sample was held to the deadline(.|\n)*compiled 1 more times")
+
+
+def autotunes(fake):
+    out = fake.array(64)
+    slow, quick = (fake.kernel(time * US, effect=lambda: out.numpy().fill(2)) for time in (9, 5))
+    best = []
+
+    def body():
+        if not best:
+            for one in (slow, quick):
+                one()
+                fake.synchronize()
+            best.append(quick)
+        best[0]()
+
+    return Body(body, (), {"outputs": [out]}, holds=lambda m: m.time.point < 6 * US and m.first_call.number is not None)
+
+
+def changes_an_input(fake):
+    x = fake.array(8)
+    x.numpy()[:] = 0
+    return Body(fake.kernel(5 * US, effect=lambda x: x.numpy().__iadd__(1)), (x,), told=r"argument 0 \(float32, 8\)")
+
+
+def undeclared_output(fake):
+    source, out = fake.array(8), fake.array(8)
+    out.numpy()[:] = 0
+    return Body(fake.kernel(5 * US, effect=lambda source, out: out.numpy().fill(1)), (source, out), told=r"argument 1 \(float32, 8\)")
+
+
+def long(fake):
+    return Body(fake.kernel(0.3), told="5 rounds", holds=lambda m: m.time.samples == 5 and m.time.point == pytest.approx(0.3, rel=0.02))
+
+
+def thousands(fake):
+    x = fake.array(8)
+    x.numpy()[:] = 0
+    kernel = fake.kernel(1 * US, effect=lambda: x.numpy().__iadd__(1))
+
+    def body():
+        for _ in range(400):
+            kernel()
+
+    return Body(body, (), {"inout": [x]}, told=rf"launch 300 of one call.*{HERE}", holds=lambda m: set(x.numpy().tolist()) == {400.0})
+
+
+BODIES = {
+    "waits for the device": waits,
+    "waits for the device in C, with the interpreter's lock": waits_in_c,
+    "waits for the device now and then": waits_now_and_then,
+    "allocates from a pool": allocates_from_a_pool,
+    "allocates from the driver": allocates,
+    "frees at once": frees,
+    "frees late": frees_late,
+    "launches on another stream": on_another_stream,
+    "launches a little on another stream": a_little_on_another_stream,
+    "launches from another thread": from_another_thread,
+    "launches nothing": nothing,
+    "returns a cached array": cached,
+    "compiles late": compiles_late,
+    "autotunes": autotunes,
+    "changes an input": changes_an_input,
+    "writes an output that is not declared": undeclared_output,
+    "takes longer than the limit": long,
+    "queues thousands of launches": thousands,
+}
+
+
+def test_every_row_is_here():
+    assert {*BODIES, "raises"} == {*rows()}
+
+
+@pytest.mark.parametrize("does", BODIES)
+def test_it_gets_what_the_table_says(fake, does):
+    body = BODIES[does](fake)
+    m = measured(fake, body.fn, *body.args, limit=LIMIT, **body.keywords)
+    check(rows()[does], body, m)
+    after = measured(fake, fake.kernel(5 * US))
+    assert after.time.point == pytest.approx(5.7 * US, rel=0.02)
+
+
+#: First call, second, host's clocks, pilots, rounds, the last untimed calls: whatever these numbers meet.
+@pytest.mark.parametrize("number", [1, 2, 5, 30, 60, 100, 200, 240])
+def test_its_error_shows_from_whatever_call(fake, number):
+    out, calls = fake.array(8), itertools.count(1)
+
+    def effect():
+        if next(calls) == number:
+            message = f"call {number} of mine"
+            raise ArithmeticError(message)
+        out.numpy()[:] = 1
+
+    with bench(fake, LIMIT) as gpuperf:
+        with pytest.raises(ArithmeticError, match=f"^call {number} of mine$"):
+            gpuperf.measure(fake.kernel(5 * US, effect=effect), outputs=[out])
+        assert gpuperf.measure(fake.kernel(5 * US), name="afterwards").time.point == pytest.approx(5.7 * US, rel=0.02)
+
+
+class TestInputs:
+    """Undeclared arrays among the arguments: which changes are told, and which arrays are left alone."""
+
+    def add(self, fake):
+        x = fake.array(8)
+        x.numpy()[:] = 0
+        return x, fake.kernel(5 * US, effect=lambda x: x.numpy().__iadd__(1))
+
+    def test_a_limit_on_it_cannot_be_judged(self, fake):
+        from pytest_gpuperf.errors import Inconclusive
+
+        x, kernel = self.add(fake)
+        m = measured(fake, kernel, x)
+        for value in (m.time, m.wall_time):
+            with pytest.raises(Inconclusive, match=r"changes-inputs: argument 0 \(float32, 8\) has other bits"):
+                assert value < 1
+        assert m.host_time < 1
+
+    @pytest.mark.parametrize("keywords", [{"inout": True}, {"varies": True}, {"setup": lambda: None}], ids=lambda one: next(iter(one)))
+    def test_declared_varying_or_set_up_ones_are_not_watched(self, fake, keywords):
+        x, kernel = self.add(fake)
+        m = measured(fake, kernel, x, **({"inout": [x]} if keywords.get("inout") else keywords))
+        assert m.time.reason is None
+        assert not m.details["notes"]
+
+    def test_inputs_are_named_by_their_set(self, fake):
+        (x, kernel), (y, _) = self.add(fake), self.add(fake)
+        m = measured(fake, lambda one: kernel(one) if one is y else None, inputs=[(x,), (y,)])
+        assert m.time.reason.detail.startswith("inputs[1][0] (float32, 8) has other bits")
+
+    def test_arguments_by_keyword_and_in_lists_are_seen(self, fake):
+        x, kernel = self.add(fake)
+        assert "argument x= (float32, 8)" in measured(fake, lambda x: kernel(x[0]), x=[x]).time.reason.detail
+
+    def test_many_are_counted(self, fake):
+        made = [self.add(fake) for _ in range(5)]
+        m = measured(fake, lambda *some: [kernel(x) for x, (_, kernel) in zip(some, made, strict=True)], *(x for x, _ in made))
+        assert "argument 2 (float32, 8) and 2 more have other bits" in m.time.reason.detail
+
+    def test_the_digests_are_given_back(self, fake):
+        x, kernel = self.add(fake)
+        with bench(fake) as gpuperf:
+            gpuperf.measure(kernel, x, name="first")
+            before = fake.memory()
+            gpuperf.measure(kernel, x, name="second")
+            assert fake.memory() == before
