@@ -92,7 +92,7 @@ class Faults:
         story = f"{case.nodeid} has not ended within {self._timeout:g} s (--gpuperf-timeout)"
         end = f"FAIL hang: {story}; the stacks of all threads follow, then this process ends; its records are in {recorder.folder}"
         event = {"event": "hang", "case": _record(case, place, story, self._timeout)}
-        told = {"journal": str(recorder.journal.path), "line": json.dumps(event), "story": end, "commands": _commands(recorder)}
+        told: dict[str, Any] = {"journal": str(recorder.journal.path), "line": json.dumps(event), "story": end, "commands": _commands(recorder)}
         told |= {"at": time.monotonic() + self._timeout, "env": {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}}
         self._armed = told
         self._send(json.dumps(told).encode())

@@ -62,7 +62,7 @@ def allocates(p):
         assert not int(error)
         held.append(address)
 
-    return Body(body, told=HERE)
+    return Body(body)
 
 
 def frees(p):
@@ -80,8 +80,9 @@ def frees_late(p):
 
 
 def on_another_stream(p):
-    out, other = p.cuda.device_array(2, "int64"), p.cuda.stream()
-    return Body(lambda: p.spin[1, 1, other](500_000, out), told="busy for")
+    owner = p.torch.cuda.Stream()
+    out, other = p.cuda.device_array(2, "int64"), p.cuda.external_stream(owner.cuda_stream)
+    return Body(lambda: p.spin[1, 1, other](500_000, out), told="busy for", holds=lambda m: owner)
 
 
 def a_little_on_another_stream(p):
@@ -118,11 +119,11 @@ def compiles_late(p):
         array[0] = 1
 
     # After the host's clocks, and before the last sample.
-    return Body(lambda: kernel[1, 32](other if next(calls) == 120 else some), told="compiled 1 more times")
+    return Body(lambda: kernel[1, 32](other if next(calls) == 120 else some), told=r"compiled 1 more times")
 
 
 def autotunes(p):
-    from gpu_triton import tuned, triton
+    from gpu_triton import triton, tuned
 
     def body(a, out):
         tuned[lambda meta: (triton.cdiv(a.numel(), meta["BLOCK"]),)](a, out, a.numel())

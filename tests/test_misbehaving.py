@@ -17,8 +17,8 @@ LIMIT = 0.2
 
 @pytest.fixture
 def fake():
-    # A short queue, so that a body that fills it is quick.
-    return device(**STILL, queue=300)
+    # A short queue, so that a body that fills it is quick; an allocation as on an H200.
+    return device(**STILL, queue=300, alloc_waits=False)
 
 
 def waits(fake):
@@ -55,7 +55,7 @@ def allocates_from_a_pool(fake):
 
 def allocates(fake):
     kernel = fake.kernel(5 * US)
-    return Body(lambda: (kernel(), fake.alloc(64)), told=rf"alloc \({HERE}\)")
+    return Body(lambda: (kernel(), fake.alloc(64)))
 
 
 def frees(fake):
@@ -248,3 +248,79 @@ class TestInputs:
             before = fake.memory()
             gpuperf.measure(kernel, x, name="second")
             assert fake.memory() == before
+
+
+class TestWhereItWaits:
+    """The call and the line that a body without a time is told of."""
+
+    def test_an_allocation_that_waits_is_sync_at_its_line(self):
+        fake = device(**STILL)
+        kernel = fake.kernel(5 * US)
+        m = measured(fake, lambda: (kernel(), fake.alloc(64)))
+        assert m.time.reason.code == "sync"
+        assert "in pytest_gpuperf.testing.device.FakeDevice.alloc (test_misbehaving.py:" in m.time.reason.detail
+
+    def test_many_launches_and_then_a_wait_are_no_full_queue(self, fake):
+        kernel = fake.kernel(1 * US)
+
+        def body():
+            for _ in range(280):
+                kernel()
+            fake.synchronize()
+
+        m = measured(fake, body)
+        assert m.time.reason.code == "sync"
+        assert "FakeDevice.synchronize" in m.time.reason.detail
+
+    def test_a_batch_of_steady_calls_that_fills_the_queue_is_made_smaller(self, fake):
+        from pytest_gpuperf.work import Work
+
+        kernel = fake.kernel(50 * US)
+        m = measured(fake, lambda: [kernel() for _ in range(10)], cache="steady", work=Work(reads=1 << 20), limit=LIMIT)
+        assert m.time.reason is None
+        assert m.details["samples"]["batch"] < 30
+
+    def test_it_is_looked_at_once(self, fake):
+        kernel = fake.kernel(5 * US)
+        with bench(fake) as gpuperf:
+            gpuperf.measure(kernel, name="calibrates")
+            before = fake.now()
+            gpuperf.measure(lambda: (kernel(), fake.synchronize()))
+            assert 1.2 < fake.now() - before < 1.4, "one sample held to its deadline of a second, one look of a quarter"
+
+    def test_a_long_kernel_is_no_other_stream_where_the_host_wakes_slowly(self, fake):
+        real, asleep = fake.synchronize, []
+
+        def slowly(stream=None):
+            before = fake.now()
+            real(stream)
+            if asleep:
+                fake.sleep(asleep.pop())
+            if fake.now() - before > 10e-3:
+                asleep.append(36e-6)
+
+        fake.synchronize = slowly
+        assert measured(fake, fake.kernel(60e-3)).time.reason is None
+
+    def test_the_profile_function_of_others_comes_back(self, fake):
+        import sys
+
+        kernel, seen = fake.kernel(5 * US), []
+        sys.setprofile(lambda *_: seen.append(1))
+        mine = sys.getprofile()
+        try:
+            measured(fake, lambda: (kernel(), fake.synchronize()))
+            assert sys.getprofile() is mine
+        finally:
+            sys.setprofile(None)
+
+    @pytest.mark.parametrize("whose", ["waits", "fills"])
+    def test_compare_says_which_version_has_no_time(self, fake, whose):
+        kernel = fake.kernel(5 * US)
+        waits, fills = (lambda: (kernel(), fake.synchronize())), (lambda: [kernel() for _ in range(400)])
+        with bench(fake, LIMIT) as gpuperf:
+            c = gpuperf.compare({"plain": kernel, "odd": fills if whose == "fills" else waits})
+        reason = c["plain"].time.reason
+        assert reason.code == ("queue-full" if whose == "fills" else "sync")
+        assert reason.detail.startswith("version 'odd' ")
+        assert c.quantity == "wall_time"

@@ -91,10 +91,11 @@ class FakeDevice:
         return self._memory.total - self._memory.used, self._memory.total
 
     def alloc(self, nbytes: int) -> int:
-        """Allocate; waits for a held stream's deadline, as cuMemAlloc may."""
+        """Allocate; waits for a held stream's deadline, as cuMemAlloc may, if the spec says so."""
         self._call("alloc")
         self._inject("alloc", MemoryError(f"cannot allocate {nbytes:,} bytes: an injected fault of the fake device"))
-        self._timeline.wait_unheld()
+        if self.spec.alloc_waits:
+            self._timeline.wait_unheld()
         return self._memory.alloc(nbytes)
 
     def free(self, address: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from pytest_gpuperf.reasons import Reason
 from pytest_gpuperf.timing.buffers import Buffers
 from pytest_gpuperf.timing.calls import check_untimed, found_failure, leave_one_call
 from pytest_gpuperf.timing.interleave import Limits, Version, take_device, take_host
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from pytest_gpuperf.device.arrays import ArrayView
     from pytest_gpuperf.errors import NotIdentical
+    from pytest_gpuperf.reasons import Reason
     from pytest_gpuperf.timing.instruments import Instruments
     from pytest_gpuperf.timing.measure import First, Request, Timed
 

@@ -110,7 +110,9 @@ def _stall(last: _Moment, seconds: float, count: int, *, launching: bool) -> Sta
         chain.append((back, back.f_lineno))
     user = next((place for place, (frame, _) in enumerate(chain) if _is_users(frame)), len(chain))
     if user:
-        frame = chain[user - 1][0]
+        # A decorator's inner function tells less than what it wraps.
+        called = [frame for frame, _ in reversed(chain[:user])]
+        frame = next((one for one in called if not one.f_code.co_name.startswith(("_", "<"))), called[0])
         call = f"{frame.f_globals.get('__name__', '')}.{frame.f_code.co_qualname}"
     else:
         call = last.function or f"a call in {last.frame.f_code.co_qualname}"
