@@ -11,6 +11,8 @@ import pytest
 from misbehaving import Body, check, rows
 from rules_bench import STILL, US, bench, device, measured
 
+from pytest_gpuperf.timing.stalls import Stall
+
 HERE = r"test_misbehaving\.py:\d+"
 LIMIT = 0.2
 
@@ -253,6 +255,20 @@ class TestInputs:
 class TestWhereItWaits:
     """The call and the line that a body without a time is told of."""
 
+    @pytest.mark.parametrize(
+        ("call", "launches", "launching", "code"),
+        [
+            ("torch.Tensor.add_", 1020, True, "queue-full"),
+            ("torch.Tensor.item", 800, True, "sync"),
+            ("torch.Tensor.add_", 3, True, "sync"),
+            ("a call in body", 1020, False, "sync"),
+        ],
+    )
+    def test_a_full_queue_is_told_from_a_wait(self, call, launches, launching, code):
+        reason = Stall(1.0, call, "test_it.py:7", launches, launching).reason
+        assert reason.code == code
+        assert f"{call} (test_it.py:7)" in reason.detail
+
     def test_an_allocation_that_waits_is_sync_at_its_line(self):
         fake = device(**STILL)
         kernel = fake.kernel(5 * US)
@@ -288,19 +304,21 @@ class TestWhereItWaits:
             gpuperf.measure(lambda: (kernel(), fake.synchronize()))
             assert 1.2 < fake.now() - before < 1.4, "one sample held to its deadline of a second, one look of a quarter"
 
-    def test_a_long_kernel_is_no_other_stream_where_the_host_wakes_slowly(self, fake):
+    @pytest.mark.parametrize(("seconds", "whole_device"), [(15e-3, False), (60e-3, True)])
+    def test_a_long_kernel_is_no_other_stream_where_the_host_wakes_slowly(self, fake, seconds, whole_device):
         real, asleep = fake.synchronize, []
 
         def slowly(stream=None):
             before = fake.now()
             real(stream)
-            if asleep:
-                fake.sleep(asleep.pop())
+            if asleep and (stream is None or not whole_device):
+                asleep.clear()
+                fake.sleep(36e-6)
             if fake.now() - before > 10e-3:
-                asleep.append(36e-6)
+                asleep.append(1)
 
         fake.synchronize = slowly
-        assert measured(fake, fake.kernel(60e-3)).time.reason is None
+        assert measured(fake, fake.kernel(seconds)).time.reason is None
 
     def test_the_profile_function_of_others_comes_back(self, fake):
         import sys
