@@ -43,7 +43,7 @@ def waits_now_and_then(p):
         if next(calls) % 7 == 6:
             p.torch.cuda.synchronize()
 
-    return Body(body)
+    return Body(body, told=rf"synchronize \({HERE}\)")
 
 
 def allocates_from_a_pool(p):
@@ -151,7 +151,7 @@ def thousands(p):
         for _ in range(3000):
             x.add_(1)
 
-    return Body(body, (), {"inout": [x]}, told=rf"launch [\d,]+ of one call.*{HERE}", holds=lambda m: float(x[0]) == 3000)
+    return Body(body, (), {"inout": [x]}, told=rf"launch [\d,]+ of one sample.*{HERE}", holds=lambda m: float(x[0]) == 3000)
 
 
 BODIES = {

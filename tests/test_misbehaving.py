@@ -41,7 +41,7 @@ def waits_now_and_then(fake):
         if next(calls) % 7 == 6:
             fake.synchronize()
 
-    return Body(body)
+    return Body(body, told=rf"synchronize \({HERE}\)")
 
 
 def allocates_from_a_pool(fake):
@@ -149,7 +149,7 @@ def thousands(fake):
         for _ in range(400):
             kernel()
 
-    return Body(body, (), {"inout": [x]}, told=rf"launch 300 of one call.*{HERE}", holds=lambda m: set(x.numpy().tolist()) == {400.0})
+    return Body(body, (), {"inout": [x]}, told=rf"launch 300 of one sample.*{HERE}", holds=lambda m: set(x.numpy().tolist()) == {400.0})
 
 
 BODIES = {

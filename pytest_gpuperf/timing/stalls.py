@@ -47,7 +47,7 @@ class Stall:
         """
         where = f"{self.call} ({self.line})" if self.line else self.call
         if self.launching and self.launches >= FULL and self.call.rpartition(".")[2] not in WAITING:
-            return Reason("queue-full", f"launch {self.launches:,} of one call, {where}, waits for room: a held stream takes about 1,000 operations")
+            return Reason("queue-full", f"launch {self.launches:,} of one sample, {where}, waits for room: a held stream takes about 1,000 operations")
         return Reason("sync", f"the body synchronises with the host in {where}, so it has no time of its own on the device")
 
 
