@@ -50,9 +50,12 @@ while os.getppid() == parent:
         for line in lines:
             armed = json.loads(line) if line else None
     elif armed is not None and time.monotonic() >= armed["at"]:
-        with open(armed["journal"], "ab", buffering=0) as journal:
-            journal.write(armed["line"].encode() + b"\\n")
         say(armed["story"])
+        try:
+            with open(armed["journal"], "ab", buffering=0) as journal:
+                journal.write(armed["line"].encode() + b"\\n")
+        except OSError as error:
+            say("its record: %s" % error)
         for command in armed["commands"]:
             try:
                 done = subprocess.run(command, env=os.environ | armed["env"], stdout=subprocess.DEVNULL, timeout={_WRITING})
@@ -90,7 +93,7 @@ class Faults:
         if self._timeout is None or self._stderr is None:
             return
         story = f"{case.nodeid} has not ended within {self._timeout:g} s (--gpuperf-timeout)"
-        end = f"FAIL hang: {story}; the stacks of all threads follow, then this process ends; its records are in {recorder.folder}"
+        end = f"FAIL hang: {story}; the stacks of all threads follow, then this process ends; if it is only slow, give it more; its records are in {recorder.folder}"
         event = {"event": "hang", "case": _record(case, place, story, self._timeout)}
         told: dict[str, Any] = {"journal": str(recorder.journal.path), "line": json.dumps(event), "story": end, "commands": _commands(recorder)}
         told |= {"at": time.monotonic() + self._timeout, "env": {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}}

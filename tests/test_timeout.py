@@ -82,6 +82,14 @@ def test_a_page_that_cannot_be_written_then_is_told_and_costs_no_record():
     check_hung(done.run["cases"][1])
 
 
+def test_a_record_that_cannot_be_written_then_does_not_save_the_process():
+    made = example(hanging("import shutil; shutil.rmtree('reports/runs'); time.sleep(600)"), "t7")
+    done = made.run_pytest("--gpuperf-timeout=3", timeout=55)
+    assert done.returncode == _ENDED
+    assert "gpuperf: its record: [Errno 2] No such file or directory" in done.stderr
+    assert "in test_hangs" in done.stderr
+
+
 def test_a_case_in_time_is_left_alone():
     made = example(case("quick") + case("again"), "t4")
     done = made.run_pytest("--gpuperf-timeout=30")
