@@ -59,6 +59,13 @@ class TestMerge:
         found = merged(path, start(FIRST), part(measurements=[{"name": "main"}]), ("hang", own))
         assert ([one["name"] for one in found["measurements"]], len(found["budgets"]), found["verdict"]) == (["main"], 1, "FAIL")
 
+    def test_a_case_that_ends_after_it_had_hung_has_hung(self, path):
+        own = case(FIRST, judged("UNMEASURED"), outcome="failed", verdict="FAIL")
+        run = merge([journal(path, start(FIRST), ("hang", own), ("case", case(FIRST, judged())), end=False)])
+        assert [one["verdict"] for one in run["cases"]] == ["FAIL"]
+        run = merge([journal(path.parent / "again.jsonl", start(FIRST), ("hang", own), start(FIRST), ("case", case(FIRST, judged())), end=False)])
+        assert [one["verdict"] for one in run["cases"]] == ["FAIL", "PASS"]
+
     def test_a_measurement_that_is_told_twice_counts_once_with_its_last_values(self, path):
         found = merged(path, start(FIRST), *(part(measurements=[{"name": "main", "wall_s": number}]) for number in (1.0, 2.0)), part(measurements=[{"name": "b"}]))
         assert [(one["name"], one["wall_s"]) for one in found["measurements"]] == [("main", 2.0), ("b", None)]

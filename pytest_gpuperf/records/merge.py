@@ -110,6 +110,7 @@ def _cases_of(reading: Reading) -> list[dict[str, Any]]:
     worker = next((event.get("worker") for event in reading.events if event["event"] == "session"), None)
     slots: list[dict[str, Any]] = []
     running: dict[str, int] = {}
+    hung: set[str] = set()
     for event in reading.events:
         kind = event["event"]
         if kind not in {"start", "part", "case", "hang"}:
@@ -120,6 +121,10 @@ def _cases_of(reading: Reading) -> list[dict[str, Any]]:
             if place is not None:
                 slots[place] = _interrupted(with_parts(slots[place], case))
             continue
+        # A case that comes to its end while the process is being ended has hung all the same.
+        if kind == "case" and case["nodeid"] in hung:
+            continue
+        hung = hung | {case["nodeid"]} if kind == "hang" else hung - {case["nodeid"]}
         case.setdefault("worker", worker or "main")
         place = running.pop(case["nodeid"], None) if kind != "start" else None
         if kind == "start":
