@@ -100,7 +100,7 @@ def nothing(fake):
 
 
 def cached(fake):
-    return Body(functools.lru_cache(lambda: fake.array(64)), told="cached result")
+    return Body(functools.lru_cache(lambda: fake.array(64)), told="cached result", holds=lambda m: m.details["checked"] == "unchecked")
 
 
 def compiles_late(fake):
@@ -237,6 +237,17 @@ class TestInputs:
     def test_arguments_by_keyword_and_in_lists_are_seen(self, fake):
         x, kernel = self.add(fake)
         assert "argument x= (float32, 8)" in measured(fake, lambda x: kernel(x[0]), x=[x]).time.reason.detail
+
+    def test_large_strided_ones_are_left_alone_and_named(self, fake, monkeypatch):
+        from pytest_gpuperf.timing import inputs
+
+        monkeypatch.setattr(inputs, "_STRIDED", 16)
+        x, kernel = fake.array((8, 8)), fake.kernel(5 * US, effect=lambda x: x.numpy().__iadd__(1))
+        x.numpy()[:] = 0
+        m = measured(fake, kernel, x[:, :4])
+        assert m.time.reason is None
+        assert m.details["notes"] == ["argument 0 (float32, 8x4) not looked at, whether calls change it: strided and large"]
+        assert measured(fake, kernel, x).time.reason.code == "changes-inputs"
 
     def test_many_are_counted(self, fake):
         made = [self.add(fake) for _ in range(5)]

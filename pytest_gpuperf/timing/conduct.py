@@ -22,21 +22,26 @@ def returns_one_array(before: Any, after: Any) -> bool:
     return before is after and bool(device_arrays(after))
 
 
+def is_cached(first: First, time: Value, buffers: Buffers) -> bool:
+    """Say whether a body seems to return what an earlier call made: the same array every time, declared by nobody, and nothing launched."""
+    nothing = time.reason is not None and time.reason.code == "below-clock"
+    return nothing and first.same_result and not buffers.outputs and not buffers.inouts
+
+
 def notes_on(request: Request, first: First, taken: Taken, time: Value, buffers: Buffers) -> list[str]:
     """Return the notes on one measurement."""
     return list(_notes(request, first, taken, time, buffers))
 
 
 def _notes(request: Request, first: First, taken: Taken, time: Value, buffers: Buffers) -> Iterator[str]:
-    if buffers.inputs.note:
-        yield buffers.inputs.note
+    yield from buffers.inputs.notes
     if taken.late:
         samples = "1 sample was" if taken.late == 1 else f"{taken.late} samples were"
         yield f"{samples} held to the deadline and taken again: these calls waited for the device, as where something is compiled or loaded, and the next ones did not"
     number = compiled(request.body)
     if number is not None and first.compiled is not None and number > first.compiled:
         yield f"compiled {number - first.compiled} more times while it was measured: an argument has more types than the first calls showed"
-    if time.reason is not None and time.reason.code == "below-clock" and first.same_result:
+    if is_cached(first, time, buffers):
         yield "launches nothing that the clock sees and returns the same array every time: is it a cached result?"
     if taken.rounds and len(taken.rounds) == MIN_ROUNDS and taken.seconds > request.limit + MIN_ROUNDS * GAP:
         took = f"{MIN_ROUNDS} rounds of {len(taken.rounds[0])} took {taken.seconds:.2f} s"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pytest_gpuperf.timing.body import Body
 
 _SLOT = 8
+#: A strided array is packed into memory of its size before it is digested, and that memory is kept: larger ones are not looked at.
+_STRIDED = 256 << 20
 _SHOWN = 3
 
 
@@ -32,7 +34,9 @@ class Inputs:
         """Find the arrays; nothing is read yet."""
         self.backend, self.operations = backend, operations
         watched = body.setup is None and not body.varies
-        self.arrays = [(name, one) for name, one in _named(body) if one.nbytes and not any(shares(one, other) for other in declared)] if watched else []
+        found = [(name, one) for name, one in _named(body) if one.nbytes and not any(shares(one, other) for other in declared)] if watched else []
+        self.arrays = [(name, one) for name, one in found if one.contiguous or one.nbytes <= _STRIDED]
+        self._large = [name for name, one in found if not one.contiguous and one.nbytes > _STRIDED]
         self._address = 0
         self._before: list[int] = []
         self._first: list[int] = []
@@ -71,12 +75,13 @@ class Inputs:
         return Reason("changes-inputs", f"{_listed(changed)} {_have(changed)} other bits after the last call than after the first ones, so no two calls did the same work")
 
     @property
-    def note(self) -> str:
-        """A line on arrays that the first calls changed and the later ones left alone: outputs that nothing checks, or inputs that are done with."""
+    def notes(self) -> Iterator[str]:
+        """Lines on arrays that the first calls changed and the later ones left alone (outputs that nothing checks, inputs that are done with), and on what was not looked at."""
+        if self._large:
+            yield f"{_listed(self._large)} not looked at, whether calls change it: strided and large"
         changed = self._names(self._before, self._first)
-        if not changed or self.reason is not None:
-            return ""
-        return f"the first call changed {_listed(changed)}, which {'are' if len(changed) > 1 else 'is'} declared as neither outputs= nor inout=: not checked, and later calls began from what it left"
+        if changed and self.reason is None:
+            yield f"the first call changed {_listed(changed)}, which {'are' if len(changed) > 1 else 'is'} declared as neither outputs= nor inout=: not checked, and later calls began from what it left"
 
     def _names(self, some: Sequence[int], others: Sequence[int]) -> list[str]:
         return [name for (name, _), one, other in zip(self.arrays, some, others, strict=False) if one != other]

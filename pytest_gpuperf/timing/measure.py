@@ -13,7 +13,7 @@ from pytest_gpuperf.timing.body import compiled, compiled_before, watch_kind
 from pytest_gpuperf.timing.buffers import Buffers
 from pytest_gpuperf.timing.cache import MAX_SETS, ROTATION
 from pytest_gpuperf.timing.calls import check_untimed, found_failure, leave_one_call
-from pytest_gpuperf.timing.conduct import notes_on, returns_one_array
+from pytest_gpuperf.timing.conduct import is_cached, notes_on, returns_one_array
 from pytest_gpuperf.timing.host import HostTaken, take_host
 from pytest_gpuperf.timing.quantities import bandwidth_of, first_call_of, sampled
 from pytest_gpuperf.timing.quiet import quiet_host
@@ -255,7 +255,7 @@ def assemble(
         },
         "evidence": [dataclasses.asdict(one) for one in taken.evidence],
         "digest": buffers.combined,
-        "checked": taken.checked if buffers.checked else "unchecked",
+        "checked": taken.checked if buffers.checked and not is_cached(first, time, buffers) else "unchecked",
         "varies": request.body.varies,
         "inputs": request.body.sets,
         "notes": [] if request.roof else notes_on(request, first, taken, time, buffers),
