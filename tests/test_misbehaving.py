@@ -343,6 +343,14 @@ class TestWhereItWaits:
         finally:
             sys.setprofile(None)
 
+    def test_compare_tells_of_a_version_that_compiles_late(self, fake):
+        plain, some, other, calls = fake.kernel(5 * US), fake.kernel(5 * US), fake.kernel(5 * US), itertools.count()
+        with bench(fake, LIMIT) as gpuperf:
+            c = gpuperf.compare({"plain": plain, "late": lambda: other() if next(calls) == 50 else some()})
+        assert c.quantity == "time"
+        assert any("held to the deadline and taken again" in note for note in c["late"].details["notes"])
+        assert not any("held to the deadline" in note for note in c["plain"].details["notes"])
+
     @pytest.mark.parametrize("whose", ["waits", "fills"])
     def test_compare_says_which_version_has_no_time(self, fake, whose):
         kernel = fake.kernel(5 * US)

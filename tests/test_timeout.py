@@ -74,6 +74,17 @@ def test_xdist_replaces_the_worker_and_goes_on(way):
     assert done.report is not None
 
 
+@pytest.mark.parametrize("where", ["set-up", "tear-down"])
+def test_a_fixture_that_never_ends_is_its_cases_hang(where):
+    body = "yield\n    time.sleep(600)" if where == "tear-down" else "time.sleep(600)\n    yield"
+    text = f"@pytest.fixture\ndef stuck():\n    {body}\n\n" + case("before") + case("hangs").replace("(gpuperf, fake)", "(gpuperf, fake, stuck)")
+    done = example(text, f"t8-{len(where)}").run_pytest("--gpuperf-timeout=3", timeout=55)
+    assert done.returncode == _ENDED
+    assert "in stuck" in done.stderr
+    hangs = done.run["cases"][1]
+    assert (hangs["verdict"], hangs["reasons"][0]["code"], len(hangs["measurements"])) == ("FAIL", "hang", 1 if where == "tear-down" else 0)
+
+
 def test_a_page_that_cannot_be_written_then_is_told_and_costs_no_record():
     made = example(hanging("import shutil; shutil.rmtree('reports/page'); pathlib.Path('reports/page').touch(); time.sleep(600)"), "t6")
     done = made.run_pytest("--gpuperf-timeout=3", "--gpuperf-report=reports/page/it.html", timeout=55)
