@@ -204,65 +204,6 @@ def test_its_error_shows_from_whatever_call(fake, number):
         assert gpuperf.measure(fake.kernel(5 * US), name="afterwards").time.point == pytest.approx(5.7 * US, rel=0.02)
 
 
-class TestInputs:
-    """Undeclared arrays among the arguments: which changes are told, and which arrays are left alone."""
-
-    def add(self, fake):
-        x = fake.array(8)
-        x.numpy()[:] = 0
-        return x, fake.kernel(5 * US, effect=lambda x: x.numpy().__iadd__(1))
-
-    def test_a_limit_on_it_cannot_be_judged(self, fake):
-        from pytest_gpuperf.errors import Inconclusive
-
-        x, kernel = self.add(fake)
-        m = measured(fake, kernel, x)
-        for value in (m.time, m.wall_time):
-            with pytest.raises(Inconclusive, match=r"changes-inputs: argument 0 \(float32, 8\) has other bits"):
-                assert value < 1
-        assert m.host_time < 1
-
-    @pytest.mark.parametrize("keywords", [{"inout": True}, {"varies": True}, {"setup": lambda: None}], ids=lambda one: next(iter(one)))
-    def test_declared_varying_or_set_up_ones_are_not_watched(self, fake, keywords):
-        x, kernel = self.add(fake)
-        m = measured(fake, kernel, x, **({"inout": [x]} if keywords.get("inout") else keywords))
-        assert m.time.reason is None
-        assert not m.details["notes"]
-
-    def test_inputs_are_named_by_their_set(self, fake):
-        (x, kernel), (y, _) = self.add(fake), self.add(fake)
-        m = measured(fake, lambda one: kernel(one) if one is y else None, inputs=[(x,), (y,)])
-        assert m.time.reason.detail.startswith("inputs[1][0] (float32, 8) has other bits")
-
-    def test_arguments_by_keyword_and_in_lists_are_seen(self, fake):
-        x, kernel = self.add(fake)
-        assert "argument x= (float32, 8)" in measured(fake, lambda x: kernel(x[0]), x=[x]).time.reason.detail
-
-    def test_large_strided_ones_are_left_alone_and_named(self, fake, monkeypatch):
-        from pytest_gpuperf.timing import inputs
-
-        monkeypatch.setattr(inputs, "_STRIDED", 16)
-        x, kernel = fake.array((8, 8)), fake.kernel(5 * US, effect=lambda x: x.numpy().__iadd__(1))
-        x.numpy()[:] = 0
-        m = measured(fake, kernel, x[:, :4])
-        assert m.time.reason is None
-        assert m.details["notes"] == ["argument 0 (float32, 8x4) not looked at, whether calls change it: strided and large"]
-        assert measured(fake, kernel, x).time.reason.code == "changes-inputs"
-
-    def test_many_are_counted(self, fake):
-        made = [self.add(fake) for _ in range(5)]
-        m = measured(fake, lambda *some: [kernel(x) for x, (_, kernel) in zip(some, made, strict=True)], *(x for x, _ in made))
-        assert "argument 2 (float32, 8) and 2 more have other bits" in m.time.reason.detail
-
-    def test_the_digests_are_given_back(self, fake):
-        x, kernel = self.add(fake)
-        with bench(fake) as gpuperf:
-            gpuperf.measure(kernel, x, name="first")
-            before = fake.memory()
-            gpuperf.measure(kernel, x, name="second")
-            assert fake.memory() == before
-
-
 class TestWhereItWaits:
     """The call and the line that a body without a time is told of."""
 
