@@ -85,6 +85,14 @@ def test_a_fixture_that_never_ends_is_its_cases_hang(where):
     assert (hangs["verdict"], hangs["reasons"][0]["code"], len(hangs["measurements"])) == ("FAIL", "hang", 1 if where == "tear-down" else 0)
 
 
+def test_a_process_that_the_signal_cannot_end_is_killed():
+    made = example(hanging("signal.signal(signal.SIGRTMAX - 3, signal.SIG_IGN); time.sleep(600)"), "t9")
+    done = made.run_pytest("--gpuperf-timeout=3", timeout=55)
+    assert done.returncode == -signal.SIGKILL
+    check_hung(done.run["cases"][1])
+    assert done.report is not None
+
+
 def test_a_page_that_cannot_be_written_then_is_told_and_costs_no_record():
     made = example(hanging("import shutil; shutil.rmtree('reports/page'); pathlib.Path('reports/page').touch(); time.sleep(600)"), "t6")
     done = made.run_pytest("--gpuperf-timeout=3", "--gpuperf-report=reports/page/it.html", timeout=55)
