@@ -1,0 +1,68 @@
+"""Work without gaps: a kernel that lives at the device's power limit is measured where it lives, not on a rested device."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pytest_gpuperf.device.backend import Backend
+    from pytest_gpuperf.timing.witness import Witness
+
+DUTIES = ("spaced", "sustained")
+#: How long the device works between two looks at its clock while it warms up.
+_PIECE = 50e-3
+#: The mean clock of this many looks is held against that of as many before.
+_LOOKS = 4
+_STEADY = 0.01
+#: Untimed calls before each sample: so much longer than what stands between two samples that the device's power does not see that.
+LOAD = 2e-3
+_MAX_CALLS = 500
+
+
+def calls_for(seconds: float, each: float) -> int:
+    """Return how many calls of a body take some seconds.
+
+    >>> calls_for(2e-3, 1.7e-3), calls_for(2e-3, 20e-6), calls_for(2e-3, 1e-6)
+    (2, 100, 500)
+    """
+    return max(1, min(_MAX_CALLS, math.ceil(seconds / max(each, 1e-6))))
+
+
+def is_steady(clocks: Sequence[float]) -> bool:
+    """Say whether a clock has come to rest: the mean of the last looks is that of as many before, within 1 %.
+
+    >>> is_steady([1980, 1900, 1700, 1600, 1500, 1480, 1510, 1490]), is_steady([1500, 1480, 1510, 1490] * 2)
+    (False, True)
+    """
+    if len(clocks) < 2 * _LOOKS:
+        return False
+    last, before = statistics.fmean(clocks[-_LOOKS:]), statistics.fmean(clocks[-2 * _LOOKS : -_LOOKS])
+    return abs(last - before) <= _STEADY * before
+
+
+def warm_until_steady(backend: Backend, witness: Witness, call: Callable[[int], object], each: float, stream: int, limit: float) -> str:
+    """Call a body back to back until the clock is steady, at most `limit` seconds; return what a reader must know of it, if anything."""
+    began, clocks, calls, seen = backend.now(), [], 0, 0
+    while backend.now() - began < limit:
+        witness.start(stream)
+        piece = backend.now()
+        while backend.now() - piece < _PIECE:
+            for _ in range(calls_for(LOAD, each)):
+                call(calls)
+                calls += 1
+            # The host must not run seconds ahead of the device.
+            backend.synchronize(stream)
+        clock = witness.clock(stream)
+        seen += 1
+        if clock is not None:
+            clocks.append(clock)
+        if is_steady(clocks):
+            return ""
+    if seen and not clocks:
+        return "sustained: no stamp told the clock, so the body was called back to back for the whole limit before the first round"
+    shown = " -> ".join(f"{one:.0f}" for one in (clocks[:1] + clocks[-1:]))
+    return f"sustained: the clock was not steady after {limit:g} s of back-to-back calls ({shown} MHz)"
