@@ -58,6 +58,8 @@ VIOLATIONS: tuple[Violation, ...] = (
 
 #: A round below this share of the device's clock was held down, whatever NVML says of it.
 SLOW: Final = 0.75
+#: A round at this share of it or above was not held down: on an H200 the reasons and counters go on for half a second after a hot kernel has ended.
+FULL: Final = 0.99
 
 #: NVML's functions for the reasons: the current name, and the one that drivers before 535 know.
 _REASON_READERS: Final = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
@@ -75,17 +77,21 @@ def bad_reasons(mask: int) -> tuple[str, ...]:
 def causes_of(evidence: Evidence, sm_clock: float | None) -> tuple[str, ...]:
     """Return what held the clock down in a round, sorted; none for a healthy round.
 
-    Reasons and counters tell causes; where they tell none, a clock below SLOW of the device's own is one: `clock`.
+    Reasons and counters tell causes, unless stamps saw the device's whole clock; where they tell none, a clock below SLOW of it is one: `clock`.
 
     >>> causes_of(Evidence(throttle=0x4, violations={"power": 0.0, "thermal": 1e-3}), 1980), causes_of(Evidence(throttle=0x1), 1980)
     (('power', 'thermal'), ())
     >>> causes_of(Evidence(effective_clock=1200.0), 1980), causes_of(Evidence(throttle=0x4, effective_clock=1200.0), 1980)
     (('clock',), ('power',))
+    >>> causes_of(Evidence(throttle=0x4, effective_clock=1995.0), 1980)
+    ()
     """
+    share = evidence.effective_clock / sm_clock if sm_clock and evidence.effective_clock is not None else None
+    if share is not None and share >= FULL:
+        return ()
     told = {row.cause for row in THROTTLE if row.cause and (evidence.throttle or 0) & row.bit}
     told |= {cause for cause, seconds in (evidence.violations or {}).items() if seconds > 0}
-    slow = sm_clock is not None and evidence.effective_clock is not None and evidence.effective_clock < SLOW * sm_clock
-    return tuple(sorted(told)) or (("clock",) if slow else ())
+    return tuple(sorted(told)) or (("clock",) if share is not None and share < SLOW else ())
 
 
 def _violations(nvml: Any, handle: Any) -> dict[str, float] | None:

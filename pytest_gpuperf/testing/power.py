@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import math
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ class Power:
         self._at = 0.0
         self.watts = spec.power_idle
         self.cycles = 0.0
-        self.violations: collections.Counter[str] = collections.Counter({"power": 0.0, "thermal": 0.0})
+        self.violations = {"power": 0.0, "thermal": 0.0}
 
     def forward(self, moment: float, draw: float | None = None) -> None:
         """Let time pass up to a moment, with kernels that draw so many watts or none."""

@@ -58,7 +58,7 @@ class Backoff:
         (0.02, 'power-limited')
         """
         causes = [causes_of(one.evidence, self.sm_clock) for one in seen]
-        nap = FIRST_NAP * 2**self.naps
+        nap = FIRST_NAP * 2.0**self.naps
         if not causes[-1]:
             for one, cause in zip(seen, causes, strict=True):
                 one.discarded = "" if self._changes else limited(cause)

@@ -240,11 +240,10 @@ class Sampler:
         if not self._sustained:
             if self.sentinel is not None:
                 self.sentinel.look(self.stream)
-            self.witness.look()
             rest = self._rested - backend.now()
             if taken.seen and rest > 0:
                 backend.sleep(rest)
-        else:
+        if not taken.seen or taken.seen[-1].discarded:
             self.witness.look()
         self.witness.start(self.stream)
         readings: list[Reading] = []
@@ -256,8 +255,8 @@ class Sampler:
             slot += sum(len(slots) for *_, slots in left)
             readings.append(reading)
             entries += left
-        evidence = self.witness.end(self.stream)
         self._rested = backend.now() + GAP
+        evidence = self.witness.end(self.stream)
         taken.seen.append(Seen([self.watch.read(reading) for reading in readings], evidence))
         self.buffers.compare(entries)
 

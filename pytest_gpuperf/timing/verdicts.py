@@ -33,7 +33,7 @@ def find_reason(evidence: Sequence[Evidence], other_stream: str, foreign: str, s
     causes = [causes_of(one, sm_clock) for one in evidence]
     if len(set(causes)) > 1:
         shown = " -> ".join(limited(names) or "none" for names in _changes(causes))
-        return Reason("throttled", f"what limits the clock changed between rounds, and no pause ended that: {shown}")
+        return Reason("throttled", f"clock-limit reasons changed between rounds: {shown}")
     return None
 
 

@@ -24,10 +24,10 @@ def clock_between(first: bytes, last: bytes) -> float | None:
     >>> clock_between(struct.pack("<QQ", 1_000, 5_000), bytes(16)) is None
     True
     """
-    (cycles, began), (more, ended) = struct.unpack("<QQ", first), struct.unpack("<QQ", last)
+    cycles, began, more, ended = struct.unpack("<4Q", first + last)
     if not began or not ended or ended - began < SHORTEST * 1e9 or more <= cycles:
         return None
-    return (more - cycles) / (ended - began) * 1e3
+    return float(more - cycles) / float(ended - began) * 1e3
 
 
 def over(before: Evidence, after: Evidence, clock: float | None = None) -> Evidence:
@@ -48,7 +48,7 @@ def over(before: Evidence, after: Evidence, clock: float | None = None) -> Evide
 
 
 class Witness:
-    """Looks at the machine around one round at a time: `look`, `start`, the samples, `end`."""
+    """Looks at the machine around rounds: `look` before the first one and after a pause; for each `start`, the samples, `end`."""
 
     def __init__(self, backend: Backend, limits: DeviceLimits) -> None:
         """Allocate where two stamps go."""
@@ -58,20 +58,20 @@ class Witness:
         self._began = 0.0
 
     def look(self) -> None:
-        """Read the state before a round; while the device idles, as this takes a millisecond."""
+        """Read the state before a round, where the last round's end is not just before it; takes some milliseconds."""
         self._before = self.backend.evidence()
 
     def start(self, stream: int) -> None:
         """Put the first stamp on the stream, before everything of a round."""
-        self.backend.memset(self._out, 0, 2 * _STAMP, stream)
+        self.backend.upload(self._out, bytes(2 * _STAMP))
         self._stamp(0, stream)
         self._began = self.backend.now()
 
     def end(self, stream: int) -> Evidence:
         """Put the last stamp behind a round, wait for it and return what the round saw."""
         clock = self.clock(stream)
-        after = self.backend.evidence()
-        return over(self._before or after, after, clock)
+        before, self._before = self._before, self.backend.evidence()
+        return over(before or self._before, self._before, clock)
 
     def clock(self, stream: int) -> float | None:
         """Put the last stamp on the stream, wait for it and return the clock since `start`, in MHz."""
