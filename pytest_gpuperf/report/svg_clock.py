@@ -9,14 +9,14 @@ from pytest_gpuperf.format import digits, visible
 from pytest_gpuperf.report.evidence import clock_reasons
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _WIDTH, _LEFT, _RIGHT = 460.0, 44.0, 448.0
 _TOP, _BASE, _HEIGHT = 14.0, 74.0, 82.0
 _NVML_HALF = 5.0
 #: The drawing spans at least this share of the clock: steps of one multiplier are not cliffs.
 _LEAST_SPAN = 0.06
-#: From here up the share of labels that would collide is left out.
+#: Labels closer than this would lie upon one another.
 _APART = 11.0
 
 
@@ -48,7 +48,7 @@ def clock_trace(evidence: Sequence[dict[str, Any]], sm_clock: float | None = Non
         [
             f'<svg class="dist clock" viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" role="img" aria-label="{escape(_described(evidence), quote=True)}">',
             f'<path class="axis" d="M{_LEFT:g} {_BASE:g}H{_RIGHT:g}"/>',
-            _labels(low, high, sm_clock, y),
+            _labels(min(known), max(known), sm_clock, y),
             f'<path class="trace" d="M{"L".join(f"{x:g} {at:g}" for x, at in stamped)}"/>' if len(stamped) > 1 else "",
             *(_round(number, row, x, y, half) for number, (x, row) in enumerate(zip(places, evidence, strict=True), 1)),
             "</svg>",
@@ -64,24 +64,25 @@ def _span(clocks: Sequence[float]) -> tuple[float, float]:
     return low - missing - pad, high + pad
 
 
-def _labels(low: float, high: float, sm_clock: float | None, y: Any) -> str:
-    """Label the lower end of the axis, its upper end where there is room, and the device's own clock."""
-    shown = [(low, "")] if sm_clock is None else [(low, ""), (sm_clock, "limit")]
-    if all(abs(y(high) - y(clock)) >= _APART for clock, _ in shown):
-        shown.append((high, ""))
-    parts = [f'<text class="tick" x="{_LEFT - 6:g}" y="{y(clock) + 4:g}" text-anchor="end">{clock:.0f}</text>' for clock, _ in shown]
-    lines = [f'<path class="whole" d="M{_LEFT:g} {y(clock):g}H{_RIGHT:g}"/>' for clock, name in shown if name]
-    return "".join(lines + parts)
+def _labels(lowest: float, highest: float, sm_clock: float | None, y: Callable[[float], float]) -> str:
+    """Label the device's own clock, then the lowest and the highest of the rounds where there is room."""
+    shown: list[float] = []
+    for clock in (sm_clock, lowest, highest):
+        if clock is not None and all(abs(y(clock) - y(other)) >= _APART for other in shown):
+            shown.append(clock)
+    parts = [f'<text class="tick" x="{_LEFT - 6:g}" y="{y(clock) + 4:g}" text-anchor="end">{clock:.0f}</text>' for clock in shown]
+    line = f'<path class="whole" d="M{_LEFT:g} {y(sm_clock):g}H{_RIGHT:g}"/>' if sm_clock is not None else ""
+    return line + "".join(parts)
 
 
-def _round(number: int, row: dict[str, Any], x: float, y: Any, half: float) -> str:
+def _round(number: int, row: dict[str, Any], x: float, y: Callable[[float], float], half: float) -> str:
     clock, nvml = row.get("effective_clock"), row.get("sm_clock")
-    at = y(clock if clock is not None else nvml) if clock is not None or nvml is not None else None
+    known = clock if clock is not None else nvml
     drawn = f'<path class="nvml" d="M{x - half:g} {y(nvml):g}h{2 * half:g}"/>' if nvml is not None else ""
-    if at is not None and row.get("discarded"):
-        drawn += f'<path class="out" d="M{x - 3:g} {at - 3:g}l6 6m0 -6l-6 6"/>'
+    if known is not None and row.get("discarded"):
+        drawn += f'<path class="out" d="M{x - 3:g} {y(known) - 3:g}l6 6m0 -6l-6 6"/>'
     elif clock is not None:
-        drawn += f'<circle class="dot" cx="{x:g}" cy="{at:g}" r="2.4"/>'
+        drawn += f'<circle class="dot" cx="{x:g}" cy="{y(clock):g}" r="2.4"/>'
     # A wide, invisible column: the title shows wherever the pointer is over the round.
     column = f'<path class="touch" d="M{x:g} {_TOP:g}V{_BASE:g}"/>'
     return f"<g><title>{escape(_title(number, row))}</title>{drawn}{column}</g>"
