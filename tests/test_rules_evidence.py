@@ -230,3 +230,20 @@ def test_blocks_of_a_comparison_have_their_evidence_too():
         c = gpuperf.compare({"one": fake.kernel(20 * US), "two": fake.kernel(30 * US)})
     for name in ("one", "two"):
         assert clocks(c[name]) == pytest.approx([1980.0] * len(clocks(c[name])), abs=1)
+
+
+def test_setup_runs_before_every_untimed_call_too():
+    fake = device(**STILL)
+    ready = []
+    calls = []
+    kernel = fake.kernel(200 * US)
+
+    def body():
+        assert ready, "called without its setup"
+        ready.clear()
+        calls.append(1)
+        kernel()
+
+    with bench(fake, limit=0.2) as gpuperf:
+        m = gpuperf.measure(body, setup=lambda: ready.append(1), duty="sustained")
+    assert len(calls) > 5 * sum(map(len, m.details["samples"]["rounds"]))

@@ -162,10 +162,15 @@ class Sampler:
         """Bring the device to where a body that never rests keeps it; from here on calls of it stand before each sample."""
         self.buffers.restore(self.stream)
         each = max(self._once(taken.batch) / taken.batch - 2e-6, 0.5e-6)
-        note = warm_until_steady(self.backend, self.witness, lambda call: self.body(call % self.body.sets), each, self.stream, self.plan.limit)
+        note = warm_until_steady(self.backend, self.witness, self._loading, each, self.stream, self.plan.limit)
         # A batch is load enough.
         self._load = calls_for(LOAD, each) if taken.batch == 1 else 0
         return note
+
+    def _loading(self, call: int) -> None:
+        if self.body.setup is not None:
+            self.body.setup()
+        self.body(call % self.body.sets)
 
     def _calls(self, taken: Taken) -> list[list[float]]:
         return [[raw / taken.batch for raw in one] for one in taken.rounds]
@@ -268,10 +273,10 @@ class Sampler:
         body, stream, steady = self.body, self.stream, self.plan.cache == "steady"
         number, self.number = self.number, self.number + 1
         index = 0 if steady else number % body.sets
+        for call in range(self._load):
+            self._loading(index + call)
         if body.setup is not None:
             body.setup()
-        for call in range(self._load):
-            body(index + call)
         self._prepare(number, index)
         before = None
         if steady:
