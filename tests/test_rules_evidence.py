@@ -168,6 +168,14 @@ def test_a_hot_kernel_is_slower_where_the_device_never_rests():
     assert sustained.details["notes"] == []
 
 
+def test_a_short_hot_kernel_finds_no_rest_between_its_samples():
+    fake = device(**STILL)
+    with bench(fake, limit=0.5) as gpuperf:
+        m = gpuperf.measure(fake.kernel(20 * US, watts=HOT), duty="sustained")
+    assert clocks(m) == pytest.approx([1500.0] * len(clocks(m)), rel=0.01)
+    assert m.time.point == pytest.approx(27.1 * US, rel=0.02)
+
+
 def test_a_cool_kernel_takes_the_same_time_on_either_duty():
     fake = device(**STILL)
     with bench(fake, limit=1.0) as gpuperf:
