@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf import stats
 from pytest_gpuperf.timing.backoff import Backoff, Seen
-from pytest_gpuperf.timing.sustained import LOAD, calls_for, warm_until_steady
+from pytest_gpuperf.timing.sustained import COVER, LOAD, calls_for, warm_until_steady
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,7 +101,7 @@ class Sampler:
         self.body, self.buffers, self.plan, self.stream = body, buffers, plan, stream
         self.tick, self.witness, self.sentinel, self.progress = tick, witness, sentinel, progress
         self.backoff = Backoff(sm_clock)
-        self._rested, self._load = 0.0, 0
+        self._rested, self._load, self._covering = 0.0, 0, 0
         self.number = 0
         self.sparse = False
         self._slots = 0
@@ -122,7 +122,7 @@ class Sampler:
                 self._round(taken, count)
                 if not self._sustained:
                     self._rested += self.backoff.weigh(taken.seen, self.plan.limit - (backend.now() - began))
-                if self.progress is not None:
+                if self.progress is not None and taken.rounds:
                     self.progress(sum(map(len, taken.rounds)), stats.centre_interval(self._calls(taken), self.tick / taken.batch))
         except Synchronises:
             taken.synchronises = True
@@ -164,8 +164,13 @@ class Sampler:
         each = max(self._once(taken.batch) / taken.batch - 2e-6, 0.5e-6)
         note = warm_until_steady(self.backend, self.witness, self._loading, each, self.stream, self.plan.limit)
         # A batch is load enough.
-        self._load = calls_for(LOAD, each) if taken.batch == 1 else 0
+        self._load, self._covering = calls_for(LOAD, each) if taken.batch == 1 else 0, calls_for(COVER, each)
         return note
+
+    def _cover(self) -> None:
+        """Keep a device that must not rest at work while the host reads its state."""
+        for call in range(self._covering):
+            self._loading(call)
 
     def _loading(self, call: int) -> None:
         if self.body.setup is not None:
@@ -249,6 +254,7 @@ class Sampler:
             if taken.seen and rest > 0:
                 backend.sleep(rest)
         if not taken.seen or taken.seen[-1].discarded:
+            self._cover()
             self.witness.look()
         self.witness.start(self.stream)
         readings: list[Reading] = []
@@ -261,7 +267,7 @@ class Sampler:
             readings.append(reading)
             entries += left
         self._rested = backend.now() + GAP
-        evidence = self.witness.end(self.stream)
+        evidence = self.witness.end(self.stream, self._cover)
         taken.seen.append(Seen([self.watch.read(reading) for reading in readings], evidence))
         self.buffers.compare(entries)
 

@@ -20,6 +20,8 @@ _LOOKS = 4
 _STEADY = 0.02
 #: Untimed calls before each sample: so much longer than what stands between two samples that the device's power does not see that.
 LOAD = 2e-3
+#: Untimed calls behind each round, while the host reads NVML: on an H200 that takes about this long.
+COVER = 8e-3
 _MAX_CALLS = 500
 
 

@@ -7,6 +7,8 @@ import struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_gpuperf.device.backend import Backend, DeviceLimits, Evidence
 
 #: Two stamps closer than this tell no clock: a tick of 1 us, as some devices have, would be more than 1 % of what lies between.
@@ -67,19 +69,27 @@ class Witness:
         self._stamp(0, stream)
         self._began = self.backend.now()
 
-    def end(self, stream: int) -> Evidence:
-        """Put the last stamp behind a round, wait for it and return what the round saw."""
-        clock = self.clock(stream)
+    def end(self, stream: int, meanwhile: Callable[[], object] | None = None) -> Evidence:
+        """Put the last stamp behind a round, let the device do something `meanwhile`, and return what the round saw; waits for the stream."""
+        self._last(stream)
+        if meanwhile is not None:
+            meanwhile()
         before, self._before = self._before, self.backend.evidence()
-        return over(before or self._before, self._before, clock)
+        return over(before or self._before, self._before, self._read(stream))
 
     def clock(self, stream: int) -> float | None:
         """Put the last stamp on the stream, wait for it and return the clock since `start`, in MHz."""
+        self._last(stream)
+        return self._read(stream)
+
+    def _last(self, stream: int) -> None:
         rest = self._began + _APART - self.backend.now()
         if rest > 0:
             # One sample of a short kernel: the device idles on, and its counter runs.
             self.backend.sleep(rest)
         self._stamp(1, stream)
+
+    def _read(self, stream: int) -> float | None:
         self.backend.synchronize(stream)
         both = self.backend.download(self._out, 2 * _STAMP)
         return clock_between(both[:_STAMP], both[_STAMP:])
