@@ -170,7 +170,7 @@ def test_a_hot_kernel_is_slower_where_the_device_never_rests():
 
 
 def test_a_short_hot_kernel_finds_no_rest_between_its_samples():
-    fake = device(power_time=5e-3, **STILL)
+    fake = device(power_time=1e-3, **STILL)
     with bench(fake, limit=0.5) as gpuperf:
         m = gpuperf.measure(fake.kernel(20 * US, watts=HOT), duty="sustained")
     assert clocks(m) == pytest.approx([1500.0] * len(clocks(m)), rel=0.01)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf import stats
 from pytest_gpuperf.timing.backoff import Backoff, Seen
-from pytest_gpuperf.timing.sustained import COVER, LOAD, calls_for, warm_until_steady
+from pytest_gpuperf.timing.sustained import Load, warm_until_steady
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,7 +101,8 @@ class Sampler:
         self.body, self.buffers, self.plan, self.stream = body, buffers, plan, stream
         self.tick, self.witness, self.sentinel, self.progress = tick, witness, sentinel, progress
         self.backoff = Backoff(sm_clock)
-        self._rested, self._load, self._covering = 0.0, 0, 0
+        self.load = Load(body)
+        self._rested = 0.0
         self.number = 0
         self.sparse = False
         self._slots = 0
@@ -159,23 +160,12 @@ class Sampler:
         return self.plan.duty == "sustained"
 
     def _warm(self, taken: Taken) -> str:
-        """Bring the device to where a body that never rests keeps it; from here on calls of it stand before each sample."""
+        """Bring the device to where a body that never rests keeps it; from here on untimed calls fill the rests."""
         self.buffers.restore(self.stream)
         each = max(self._once(taken.batch) / taken.batch - 2e-6, 0.5e-6)
-        note = warm_until_steady(self.backend, self.witness, self._loading, each, self.stream, self.plan.limit)
-        # A batch is load enough.
-        self._load, self._covering = calls_for(LOAD, each) if taken.batch == 1 else 0, calls_for(COVER, each)
+        note = warm_until_steady(self.backend, self.witness, self.load, each, self.stream, self.plan.limit)
+        self.load.fill(each, batched=taken.batch > 1)
         return note
-
-    def _cover(self) -> None:
-        """Keep a device that must not rest at work while the host reads its state."""
-        for call in range(self._covering):
-            self._loading(call)
-
-    def _loading(self, call: int) -> None:
-        if self.body.setup is not None:
-            self.body.setup()
-        self.body(call % self.body.sets)
 
     def _calls(self, taken: Taken) -> list[list[float]]:
         return [[raw / taken.batch for raw in one] for one in taken.rounds]
@@ -254,7 +244,7 @@ class Sampler:
             if taken.seen and rest > 0:
                 backend.sleep(rest)
         if not taken.seen or taken.seen[-1].discarded:
-            self._cover()
+            self.load.cover()
             self.witness.look()
         self.witness.start(self.stream)
         readings: list[Reading] = []
@@ -267,7 +257,7 @@ class Sampler:
             readings.append(reading)
             entries += left
         self._rested = backend.now() + GAP
-        evidence = self.witness.end(self.stream, self._cover)
+        evidence = self.witness.end(self.stream, self.load.cover)
         taken.seen.append(Seen([self.watch.read(reading) for reading in readings], evidence))
         self.buffers.compare(entries)
 
@@ -279,8 +269,7 @@ class Sampler:
         body, stream, steady = self.body, self.stream, self.plan.cache == "steady"
         number, self.number = self.number, self.number + 1
         index = 0 if steady else number % body.sets
-        for call in range(self._load):
-            self._loading(index + call)
+        self.load.before(index)
         if body.setup is not None:
             body.setup()
         self._prepare(number, index)

@@ -7,9 +7,10 @@ import statistics
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from pytest_gpuperf.device.backend import Backend
+    from pytest_gpuperf.timing.body import Body
     from pytest_gpuperf.timing.witness import Witness
 
 DUTIES = ("spaced", "sustained")
@@ -46,16 +47,43 @@ def is_steady(clocks: Sequence[float]) -> bool:
     return abs(last - before) <= _STEADY * before
 
 
-def warm_until_steady(backend: Backend, witness: Witness, call: Callable[[int], object], each: float, stream: int, limit: float) -> str:
+class Load:
+    """Untimed calls of a body that keep the device at work: none before `fill`."""
+
+    def __init__(self, body: Body) -> None:
+        """Keep the body."""
+        self.body = body
+        self._before, self._behind = 0, 0
+
+    def fill(self, each: float, *, batched: bool) -> None:
+        """From here on put calls before each sample, unless it is a batch and load enough, and behind each round; one takes `each` seconds."""
+        self._before, self._behind = 0 if batched else calls_for(LOAD, each), calls_for(COVER, each)
+
+    def run(self, count: int, first: int = 0) -> int:
+        """Call the body so often, each time after its setup, with one argument set after the other; return the number of the next call."""
+        for call in range(first, first + count):
+            if self.body.setup is not None:
+                self.body.setup()
+            self.body(call % self.body.sets)
+        return first + count
+
+    def before(self, index: int) -> None:
+        """Stand before a sample of an argument set."""
+        self.run(self._before, index)
+
+    def cover(self) -> None:
+        """Stand behind a round, while the host reads what the device does."""
+        self.run(self._behind)
+
+
+def warm_until_steady(backend: Backend, witness: Witness, load: Load, each: float, stream: int, limit: float) -> str:
     """Call a body back to back until the clock is steady, at most `limit` seconds; return what a reader must know of it, if anything."""
     began, clocks, calls, seen = backend.now(), [], 0, 0
     while backend.now() - began < limit:
         witness.start(stream)
         piece = backend.now()
         while backend.now() - piece < _PIECE:
-            for _ in range(calls_for(LOAD, each)):
-                call(calls)
-                calls += 1
+            calls = load.run(calls_for(LOAD, each), calls)
             # The host must not run seconds ahead of the device.
             backend.synchronize(stream)
         clock = witness.clock(stream)
