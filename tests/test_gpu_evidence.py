@@ -10,6 +10,7 @@ from gpu_bench import say as say_line
 
 from pytest_gpuperf.device import health
 from pytest_gpuperf.timing.witness import Witness
+from pytest_gpuperf.work import Work
 
 pytest_plugins = ["gpu_fixtures"]
 pytestmark = pytest.mark.gpu
@@ -44,8 +45,8 @@ def product(gpu_runtime, torch):
 
 @pytest.mark.parametrize("cache", ["cold", "warm", "steady"])
 def test_stamps_see_the_whole_clock_under_a_memory_kernel(gpu, torch, full, cache):
-    array = torch.zeros(512 * MIB // 4, device="cuda")
-    m = gpu.measure(lambda: array.add_(1.0), cache=cache, work=_moves(array))
+    body, work = _memory(torch, 256 * MIB)
+    m = gpu.measure(body, cache=cache, work=work)
     say(shown(m), _clocks(m))
     assert None not in _clocks(m), "a stamp did not land on multiprocessor 0"
     assert _clocks(m) == pytest.approx([full] * len(_clocks(m)), rel=0.02)
@@ -54,15 +55,14 @@ def test_stamps_see_the_whole_clock_under_a_memory_kernel(gpu, torch, full, cach
     assert m.details["samples"]["discarded"] == 0
 
 
-def _moves(array):
-    from pytest_gpuperf.work import Work
-
-    return Work(reads=array.nbytes, writes=array.nbytes)
+def _memory(torch, nbytes):
+    """Return a body that reads and writes so many bytes, and its Work."""
+    source, target = (torch.zeros(nbytes // 4, device="cuda") for _ in range(2))
+    return lambda: torch.add(source, 1.0, out=target), Work(reads=nbytes, writes=nbytes)
 
 
 def test_a_short_round_has_its_clock_too(gpu, torch, full):
-    array = torch.zeros(1024, device="cuda")
-    m = gpu.measure(lambda: array.add_(1.0), cache="warm")
+    m = gpu.measure(_memory(torch, 4096)[0], cache="warm")
     say(shown(m), _clocks(m))
     assert _clocks(m) == pytest.approx([full] * len(_clocks(m)), rel=0.02)
 
@@ -133,12 +133,12 @@ def _as_evidence(row):
 
 def test_what_lingers_after_a_hot_kernel_does_not_spoil_a_cool_one(gpu, product, torch, full):
     body, _ = product
-    array = torch.zeros(512 * MIB // 4, device="cuda")
-    cool = gpu.measure(lambda: array.add_(1.0), name="before", cache="steady", work=_moves(array))
+    memory, work = _memory(torch, 256 * MIB)
+    cool = gpu.measure(memory, name="before", cache="steady", work=work)
     for _ in range(300):
         body()
     torch.cuda.synchronize()
-    m = gpu.measure(lambda: array.add_(1.0), name="after", cache="steady", work=_moves(array))
+    m = gpu.measure(memory, name="after", cache="steady", work=work)
     say(shown(m), m.context, [(round(one["effective_clock"]), hex(one["throttle"]), one["discarded"]) for one in m.details["evidence"]])
     assert m.time.reason is None, m.time.reason
     assert m.time.point == pytest.approx(cool.time.point, rel=0.01)
@@ -146,7 +146,7 @@ def test_what_lingers_after_a_hot_kernel_does_not_spoil_a_cool_one(gpu, product,
 
 def test_stamps_cost_a_timed_call_nothing(gpu, torch, full):
     """The same kernel with and without stamps at the ends of its rounds, alternately: what they differ by is the clock's own noise."""
-    array = torch.zeros(1 << 18, device="cuda")
+    body, _ = _memory(torch, 1 << 20)
     witness = gpu._runtime.instruments(0).witness
     times = {True: [], False: []}
     for number in range(6):
@@ -155,7 +155,7 @@ def test_stamps_cost_a_timed_call_nothing(gpu, torch, full):
         if not with_stamps:
             witness._stamp = lambda *_: None
         try:
-            m = gpu.measure(lambda: array.add_(1.0), name=f"{with_stamps} {number}")
+            m = gpu.measure(body, name=f"{with_stamps} {number}")
         finally:
             witness._stamp = saved
         times[with_stamps].append(m.time.number)

@@ -10,7 +10,8 @@ from rules_bench import STILL, US, bench, device, measured
 from pytest_gpuperf.device.backend import Evidence
 from pytest_gpuperf.testing import FakeDevice
 from pytest_gpuperf.timing.backoff import MAX_NAPS, Backoff, Seen
-from pytest_gpuperf.timing.sustained import DUTIES
+from pytest_gpuperf.timing.body import Body
+from pytest_gpuperf.timing.sustained import DUTIES, Load, warm_until_steady
 
 HOT = 900.0
 
@@ -215,11 +216,26 @@ def _big():
     return Work(reads=1 << 20)
 
 
-def test_a_clock_that_does_not_come_to_rest_is_told():
-    fake = device(power_time=1.0, **STILL)
-    with bench(fake, limit=0.4) as gpuperf:
-        m = gpuperf.measure(fake.kernel(500 * US, watts=3000.0), duty="sustained")
-    assert any("was not steady after 0.4 s" in note for note in m.details["notes"]), m.details["notes"]
+class Falling:
+    """A witness of a clock that falls for ever."""
+
+    clocks = itertools.count(2000, -40)
+
+    def start(self, stream):
+        pass
+
+    def clock(self, stream):
+        return float(next(self.clocks))
+
+
+def test_a_clock_that_does_not_come_to_rest_is_told_and_waited_for_no_longer_than_allowed():
+    fake = device(**STILL)
+    kernel = fake.kernel(500 * US)
+    kernel()
+    began = fake.now()
+    note = warm_until_steady(fake, Falling(), Load(Body(kernel, ((),), {})), 500 * US, 0, 0.6)
+    assert note.startswith("sustained: the clock was not steady after 0.6 s of back-to-back calls (2000 -> 15")
+    assert 0.6 <= fake.now() - began < 0.7
 
 
 def test_without_stamps_sustained_says_so():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf import stats
 from pytest_gpuperf.timing.backoff import Backoff, Seen
-from pytest_gpuperf.timing.sustained import Load, warm_until_steady
+from pytest_gpuperf.timing.sustained import LONGEST, Load, warm_until_steady
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,7 +163,7 @@ class Sampler:
         """Bring the device to where a body that never rests keeps it; from here on untimed calls fill the rests."""
         self.buffers.restore(self.stream)
         each = max(self._once(taken.batch) / taken.batch - 2e-6, 0.5e-6)
-        note = warm_until_steady(self.backend, self.witness, self.load, each, self.stream, self.plan.limit)
+        note = warm_until_steady(self.backend, self.witness, self.load, each, self.stream, max(LONGEST, self.plan.limit))
         self.load.fill(each, batched=taken.batch > 1)
         return note
 

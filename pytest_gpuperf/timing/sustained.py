@@ -19,6 +19,8 @@ _PIECE = 50e-3
 #: The mean clock of this many looks is held against that of as many before.
 _LOOKS = 4
 _STEADY = 0.02
+#: The device warms up at most so long, or for the limit of a measurement where that is longer.
+LONGEST = 1.0
 #: Untimed calls before each sample: so much longer than what stands between two samples that the device's power does not see that.
 LOAD = 2e-3
 #: Untimed calls behind each round, while the host reads NVML: on an H200 that takes about this long.
