@@ -29,7 +29,7 @@ def clock_between(first: bytes, last: bytes) -> float | None:
     cycles, began, more, ended = struct.unpack("<4Q", first + last)
     if not began or not ended or ended - began < SHORTEST * 1e9 or more <= cycles:
         return None
-    return float(more - cycles) / float(ended - began) * 1e3
+    return round(float(more - cycles) / float(ended - began) * 1e3, 1)
 
 
 def over(before: Evidence, after: Evidence, clock: float | None = None) -> Evidence:
@@ -44,7 +44,7 @@ def over(before: Evidence, after: Evidence, clock: float | None = None) -> Evide
     grown = None
     if before.violations is not None and after.violations is not None:
         # A counter that started anew, as after a reset of the driver, has told nothing.
-        grown = {cause: max(0.0, seconds - before.violations[cause]) for cause, seconds in after.violations.items() if cause in before.violations}
+        grown = {cause: max(0.0, round(seconds - before.violations[cause], 9)) for cause, seconds in after.violations.items() if cause in before.violations}
     throttle = None if not masks else masks[0] | masks[-1]
     return dataclasses.replace(after, throttle=throttle, violations=grown, effective_clock=clock)
 
