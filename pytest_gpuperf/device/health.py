@@ -58,7 +58,7 @@ VIOLATIONS: tuple[Violation, ...] = (
 
 #: A round below this share of the device's clock was held down, whatever NVML says of it.
 SLOW: Final = 0.75
-#: A round at this share of it or above was not held down: on an H200 the reasons and counters go on for half a second after a hot kernel has ended.
+#: A round at this share of it or above was not held down: reasons and counters go on for half a second after a hot kernel has ended (seen on an H200).
 FULL: Final = 0.99
 
 #: NVML's functions for the reasons: the current name, and the one that drivers before 535 know.

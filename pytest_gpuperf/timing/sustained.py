@@ -38,7 +38,7 @@ def calls_for(seconds: float, each: float) -> int:
 
 
 def is_steady(clocks: Sequence[float]) -> bool:
-    """Say whether a clock has come to rest: the mean of the last looks is that of as many before, within 2 %: at its power limit an H200's clock moves by 3 % between two looks.
+    """Say whether a clock has come to rest: the mean of the last looks is that of as many before, within 2 %: at its power limit a Hopper's clock moves by 3 % between two looks.
 
     >>> is_steady([1980, 1900, 1700, 1600, 1500, 1480, 1510, 1490]), is_steady([1500, 1480, 1510, 1490] * 2)
     (False, True)
