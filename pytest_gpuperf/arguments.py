@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpuperf.errors import BadBudget
 from pytest_gpuperf.options import CACHES
 from pytest_gpuperf.timing.body import Body
+from pytest_gpuperf.timing.sustained import DUTIES
 from pytest_gpuperf.work import Work
 
 if TYPE_CHECKING:
@@ -80,9 +81,23 @@ def read_cache(given: str | None, default: str) -> str:
     """Return the cache state; ValueError with the nearest one where there is no such."""
     if given is None:
         return default
-    if given not in CACHES:
-        near = difflib.get_close_matches(str(given), CACHES, 1)
-        message = f"cache={given!r}: no such cache state" + (f"; nearest {near[0]!r}" if near else f"; one of {', '.join(CACHES)}")
+    return _one_of("cache", given, CACHES, "cache state")
+
+
+def read_duty(given: str) -> str:
+    """Return the duty; ValueError with the nearest one where there is no such.
+
+    >>> read_duty("sustaned")
+    Traceback (most recent call last):
+    ValueError: duty='sustaned': no such duty; nearest 'sustained'
+    """
+    return _one_of("duty", given, DUTIES, "duty")
+
+
+def _one_of(option: str, given: str, known: Sequence[str], noun: str) -> str:
+    if given not in known:
+        near = difflib.get_close_matches(str(given), known, 1)
+        message = f"{option}={given!r}: no such {noun}" + (f"; nearest {near[0]!r}" if near else f"; one of {', '.join(known)}")
         raise ValueError(message)
     return given
 

@@ -35,6 +35,7 @@ class Wanted:
     own: list[Budget]
     stream: Any
     samples: int
+    duty: str = "spaced"
 
 
 def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement:
@@ -61,6 +62,7 @@ def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement
             {**needed, "time": max(needed.get("time", 0), wanted.samples)},
             ran_before=key in runtime.ran,
             foreign=runtime.foreign,
+            duty=wanted.duty,
             listener=case,
         )
         runtime.ran.add(key)

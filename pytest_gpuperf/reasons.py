@@ -51,7 +51,7 @@ REASONS: tuple[Cause, ...] = (
     Cause("error", UNMEASURED, "the case failed in its set-up", "mend the fixture that failed"),
     Cause("straddles", INCONCLUSIVE, "the limit lies inside the interval of what was measured", "raise --gpuperf-limit, or leave a margin between limit and typical value"),
     Cause("drift", INCONCLUSIVE, "the measurement drifts by more than 2 % and the limit lies inside the drift", "measure on an idle machine; look at the rounds on the page"),
-    Cause("throttled", INCONCLUSIVE, "clock-limit reasons changed during the measurement", "let the device cool or find what else draws power"),
+    Cause("throttled", INCONCLUSIVE, "clock-limit reasons changed during the measurement", "let the device cool, find what else draws power, or measure a kernel that lives at the power limit with duty='sustained'"),
     Cause("foreign-load", INCONCLUSIVE, "another process is using the device", "wait for it, or run alone on this device"),
     Cause("other-stream", INCONCLUSIVE, "the device is still busy after the body's stream is idle", "pass stream= the stream the body uses, or make that stream wait"),
     Cause("changes-inputs", INCONCLUSIVE, "calls change an array that they were given, so no two did the same work", "name it in inout= or outputs=, put it back in setup=, or pass varies=True"),

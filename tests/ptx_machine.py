@@ -99,18 +99,25 @@ class Thread:
     ntid: int
     ctaid: int
     nctaid: int
+    smid: int = 0
     clock: int = 0
+    cycles: int = 0
 
     def globaltimer(self) -> int:
         """Time passes when it is looked at, a tick at a time."""
         self.clock += 32
         return self.clock
 
+    def clock64(self) -> int:
+        """Cycles pass as well; every thread has its own number."""
+        self.cycles += 63
+        return self.cycles + 1000 * self.tid
+
 
 def _operand(text: str) -> str:
     """Return the Python of a register, special register or number."""
     if text.startswith("%"):
-        return "t.globaltimer()" if text == "%globaltimer" else "t." + text[1:].removesuffix(".x")
+        return f"t.{text[1:]}()" if text in {"%globaltimer", "%clock64"} else "t." + text[1:].removesuffix(".x")
     return text if text[0].isdigit() else "0" if text == "partial" else f"r_{text}"
 
 
@@ -180,12 +187,12 @@ COMPILED: dict[str, Callable[..., Iterator[None]]] = {}
 exec("\n".join(_python(name) for name in FUNCTIONS), COMPILED)
 
 
-def launch(memory: Memory, kernel: str, arguments: Sequence[int], blocks: int = 2, threads: int = 32) -> None:
+def launch(memory: Memory, kernel: str, arguments: Sequence[int], blocks: int = 2, threads: int = 32, *, first_multiprocessor: int = 0) -> None:
     """Run a whole grid; threads run one after the other from barrier to barrier, the last or the first first, so that no order is taken for granted."""
     for block in range(blocks):
         shared = bytearray(8192)
         live = [
-            COMPILED[kernel](Thread(memory, shared, thread, threads, block, blocks), *arguments)
+            COMPILED[kernel](Thread(memory, shared, thread, threads, block, blocks, first_multiprocessor + block), *arguments)
             for thread in range(threads)[:: 1 if block % 2 else -1]
         ]
         while live:

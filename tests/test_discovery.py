@@ -47,6 +47,7 @@ class Nvml:
 
     NVMLError = NVMLError
     NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU = 1, 2, 0
+    NVML_PERF_POLICY_POWER, NVML_PERF_POLICY_THERMAL, NVML_PERF_POLICY_BOARD_LIMIT, NVML_PERF_POLICY_RELIABILITY = 0, 1, 3, 5
 
     def __getattribute__(self, name: str) -> Any:
         if name.startswith("nvml") and name in self.broken:
@@ -99,6 +100,17 @@ class Nvml:
     def nvmlDeviceGetPowerUsage(self, _: str) -> int:  # noqa: N802
         return 120_500
 
+    def nvmlDeviceGetViolationStatus(self, _: str, policy: int) -> Any:  # noqa: N802
+        if policy == self.NVML_PERF_POLICY_BOARD_LIMIT:
+            raise NVMLError_NotSupported("not supported")
+        return SimpleNamespace(referenceTime=10**15, violationTime={0: 2_500_000_000}.get(policy, 0))
+
+    def nvmlDeviceGetApplicationsClock(self, _: str, __: int) -> int:  # noqa: N802
+        return 1755
+
+    def nvmlDeviceGetMaxClockInfo(self, _: str, __: int) -> int:  # noqa: N802
+        return 1980
+
     def nvmlDeviceGetCurrentClocksEventReasons(self, _: str) -> int:  # noqa: N802
         return 0x44
 
@@ -113,7 +125,7 @@ class Nvml:
 
 
 def test_the_first_device_is_found_with_all_its_facts() -> None:
-    assert discover({}, Nvml()) == DeviceFacts("NVIDIA H200", H200, "580.159", "13.1", 150_000_000_000)
+    assert discover({}, Nvml()) == DeviceFacts("NVIDIA H200", H200, "580.159", "13.1", 150_000_000_000, 1755)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +225,9 @@ def test_open_backend_gives_a_backend_that_is_not_open_yet(monkeypatch: pytest.M
 
 def test_evidence_reads_everything() -> None:
     pids = (os.getpid(), 77, 12, 77)
-    assert health.evidence(H200, Nvml(pids=pids)) == Evidence(1980, 3201, 35, 120.5, 0x44, 7, (12, 77))
+    assert health.evidence(H200, Nvml(pids=pids)) == Evidence(
+        1980, 3201, 35, 120.5, 0x44, 7, (12, 77), {"power": 2.5, "thermal": 0.0, "reliability": 0.0}
+    )
 
 
 FIELDS = {
@@ -223,6 +237,7 @@ FIELDS = {
     "throttle": health._REASON_READERS,
     "utilization": ("nvmlDeviceGetUtilizationRates",),
     "processes": ("nvmlDeviceGetComputeRunningProcesses",),
+    "violations": ("nvmlDeviceGetViolationStatus",),
 }
 
 
@@ -230,6 +245,8 @@ FIELDS = {
 def test_a_reading_that_fails_is_none_and_leaves_the_others(field: str) -> None:
     nvml = Nvml(broken=dict.fromkeys(FIELDS[field], NVMLError_NotSupported("not supported")))
     got = dataclasses.asdict(health.evidence(H200, nvml))
+    # Not NVML's: stamps tell it.
+    del got["effective_clock"]
     gone = {"sm_clock", "memory_clock"} if field == "sm_clock" else {field}
     assert {name for name, value in got.items() if value is None} == gone
 
@@ -257,3 +274,18 @@ def test_throttle_agrees_with_pynvml() -> None:
     assert {row.bit for row in health.THROTTLE} == {bit for name, bit in words.items() if name not in ("All", "None")}
     assert words["SwPowerCap"] == 0x4
     assert words["HwPowerBrakeSlowdown"] == 0x80
+
+
+def test_every_violation_has_one_row_and_a_cause_that_a_reason_or_a_counter_tells() -> None:
+    causes = [row.cause for row in health.VIOLATIONS]
+    assert len(set(causes)) == len(causes)
+    assert {row.cause for row in health.THROTTLE if row.bad} == {"power", "hardware", "thermal"}
+    for cause in causes:
+        assert health.causes_of(Evidence(violations={cause: 1e-9}), None) == (cause,)
+
+
+def test_the_clock_of_a_device_is_the_application_clock_else_the_highest_else_unknown() -> None:
+    broken = NVMLError_NotSupported("not supported")
+    assert health.sm_clock_of(H200, Nvml()) == 1755
+    assert health.sm_clock_of(H200, Nvml(broken={"nvmlDeviceGetApplicationsClock": broken})) == 1980
+    assert health.sm_clock_of(H200, Nvml(broken=dict.fromkeys(["nvmlDeviceGetApplicationsClock", "nvmlDeviceGetMaxClockInfo"], broken))) is None

@@ -13,7 +13,7 @@ from ptx_machine import PTX, Memory, launch
 M64 = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15
 
-KERNELS = {"empty": 0, "spin": 2, "spin_wide": 32, "move": 4, "flush_read": 3, "fill": 3, "digest": 3, "diff": 4, "pack": 5, "unpack": 5}
+KERNELS = {"empty": 0, "spin": 2, "spin_wide": 32, "stamp": 1, "move": 4, "flush_read": 3, "fill": 3, "digest": 3, "diff": 4, "pack": 5, "unpack": 5}
 
 
 def noise(nbytes: int, seed: int = 1) -> bytes:
@@ -140,6 +140,23 @@ def test_spin_stores_when_it_began_and_when_the_time_had_passed() -> None:
     launch(memory, "spin", [1000, out])
     start, end = struct.unpack("<2Q", memory.get(out))
     assert 1000 <= end - start < 1064
+
+
+@pytest.mark.parametrize("shape", [(3, 32), (7, 1), (2, 64)])
+def test_stamp_stores_cycles_and_time_from_one_thread_of_multiprocessor_0(shape: tuple[int, int]) -> None:
+    memory = Memory()
+    out = memory.put(bytes(16))
+    launch(memory, "stamp", [out], *shape)
+    cycles, now = struct.unpack("<2Q", memory.get(out))
+    # Time passes by 32 at each look, the counter by 63: one look each, by one thread.
+    assert (cycles, now) == (63, 32)
+
+
+def test_a_stamp_that_no_block_of_multiprocessor_0_could_write_stays_as_it_was() -> None:
+    memory = Memory()
+    out = memory.put(b"\x11" * 16)
+    launch(memory, "stamp", [out], 4, 32, first_multiprocessor=1)
+    assert memory.get(out) == b"\x11" * 16
 
 
 def _assemble(arch: str) -> tuple[bytes, str]:

@@ -20,6 +20,7 @@ def test_every_round_has_its_evidence():
     assert len(evidence) == len(m.details["samples"]["rounds"])
     assert evidence[0] == {
         "sm_clock": 1980, "memory_clock": 3201, "temperature": 45, "power": 150.0, "throttle": 0, "utilization": 0, "processes": (),
+        "violations": {"power": 0.0, "thermal": 0.0}, "effective_clock": pytest.approx(1980.0, abs=0.1), "discarded": None,
     }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 #: Handle of the legacy default stream.
 LEGACY_STREAM = 0
@@ -21,6 +21,8 @@ class DeviceFacts:
     driver: str
     cuda: str
     memory_bytes: int
+    #: what the multiprocessors run at when nothing holds them back, in MHz; None where NVML does not tell
+    sm_clock: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,10 +41,12 @@ class DeviceLimits:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Evidence:
-    """The state of the machine at one moment; None where the device does not tell.
+    """The state of the machine at one moment, or over one round; None where the device does not tell.
 
     Clocks in MHz, temperature in degrees Celsius, power in watts, `throttle` the bit mask of NVML's clock event reasons,
-    `utilization` in percent of the last sampling period, `processes` the process ids of others that use the device.
+    `utilization` in percent of the last sampling period, `processes` the process ids of others that use the device, `violations`
+    the seconds that the clock was held down, by cause: since the driver was loaded, or within the round. `effective_clock` is what
+    one multiprocessor ran at in a round, by its own cycle counter.
     """
 
     sm_clock: int | None = None
@@ -52,6 +56,8 @@ class Evidence:
     throttle: int | None = None
     utilization: int | None = None
     processes: tuple[int, ...] | None = None
+    violations: Mapping[str, float] | None = None
+    effective_clock: float | None = None
 
 
 class Graphs(Protocol):

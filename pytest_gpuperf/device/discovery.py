@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_gpuperf.device.backend import DeviceFacts
+from pytest_gpuperf.device.health import sm_clock_of
 from pytest_gpuperf.reasons import Reason
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def facts_of(handle: Any, nvml: Any) -> DeviceFacts:
         driver=_text(nvml.nvmlSystemGetDriverVersion()),
         cuda=f"{version // 1000}.{version % 1000 // 10}",
         memory_bytes=int(nvml.nvmlDeviceGetMemoryInfo(handle).total),
+        sm_clock=sm_clock_of(handle, nvml),
     )
 
 

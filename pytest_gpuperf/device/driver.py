@@ -39,6 +39,7 @@ KERNELS: tuple[Kernel, ...] = (
     Kernel("empty", ()),
     Kernel("spin", ("ns", "out")),
     Kernel("spin_wide", ("ns", "out", *(f"unused{index}" for index in range(2, 32)))),
+    Kernel("stamp", ("out",)),
     Kernel("move", ("source", "target", "reads", "writes")),
     Kernel("flush_read", ("source", "nbytes", "sink")),
     Kernel("fill", ("target", "nbytes", "word")),

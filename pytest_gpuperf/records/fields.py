@@ -61,6 +61,7 @@ DEVICE: tuple[Field, ...] = (
     Field("sm_count", "int?", "", "streaming multiprocessors"),
     Field("l2_bytes", "int?", "B", "second-level cache"),
     Field("tick_s", "number?", "s", "step of the device's time stamps"),
+    Field("sm_clock", "int?", "MHz", "what the multiprocessors run at when nothing holds them back", required=False),
     Field("calibration", "calibration?", "", "constants of the device clock; null where nothing was timed"),
 )
 
@@ -166,7 +167,9 @@ MEASUREMENT: tuple[Field, ...] = (
     Field("work", "work?", "", "what its author says that it must move"),
     Field("values", "{value}", "", "by quantity, with .p95 and .p99 for tails"),
     Field("samples", "samples?", "", "raw samples; null where none were taken"),
-    Field("evidence", "[evidence]", "", "state of the machine, one a round"),
+    Field("duty", "text?", "", "spaced, or sustained: without gaps, on a device that works throughout", required=False),
+    Field("state", "text?", "", "what limits the clock in every round that counts, as power-limited; null where nothing does", required=False),
+    Field("evidence", "[evidence]", "", "state of the machine, one a round; the rounds of samples are those that were not discarded, in order"),
     Field("digest", "text?", "", "digest of the outputs"),
     Field("checked", "text?", "", "which samples' outputs were digested"),
     Field("varies", "bool", "", "outputs may differ between calls"),
@@ -201,6 +204,9 @@ EVIDENCE: tuple[Field, ...] = (
     Field("throttle", "int?", "", "bit mask of NVML's clock event reasons"),
     Field("utilization", "int?", "%", "utilisation in NVML's last period"),
     Field("processes", "[int]?", "", "process ids of others on the device"),
+    Field("violations", "{number}?", "s", "by how much NVML's counters of time with a limited clock grew, by cause", required=False),
+    Field("effective_clock", "number?", "MHz", "cycles over time of one multiprocessor, between stamps at both ends of the round", required=False),
+    Field("discarded", "text?", "", "why the round does not count; null where it does", required=False),
 )
 
 WAITED: tuple[Field, ...] = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from pytest_gpuperf.format import digits
+from pytest_gpuperf.format import digits, plural
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,12 +42,14 @@ def clock_reasons(mask: int) -> str:
 
 
 def evidence_lines(evidence: list[dict[str, Any]]) -> list[str]:
-    """Write what the rounds say about the machine: clocks, temperature, power, limits on clocks, other processes.
+    """Write what the rounds that count say about the machine: clocks, temperature, power, limits on clocks, other processes; then what was discarded, and why.
 
     >>> evidence_lines([{"sm_clock": 1755, "temperature": 35, "throttle": 0}, {"sm_clock": 1980, "temperature": 36, "throttle": 4}])
     ['SM 1,755..1,980 MHz, 35..36 C', 'clock limits changed: none; power cap']
     """
-    spans = [("SM", "sm_clock", "MHz"), ("memory", "memory_clock", "MHz"), ("", "temperature", "C"), ("", "power", "W")]
+    left_out = [row["discarded"] for row in evidence if row.get("discarded")]
+    evidence = [row for row in evidence if not row.get("discarded")]
+    spans = [("SM by stamps", "effective_clock", "MHz"), ("SM", "sm_clock", "MHz"), ("memory", "memory_clock", "MHz"), ("", "temperature", "C"), ("", "power", "W")]
     told = [_span(name, [row[key] for row in evidence if row.get(key) is not None], unit) for name, key, unit in spans]
     lines = [", ".join(part for part in told if part)]
     masks = list(dict.fromkeys(row["throttle"] for row in evidence if row.get("throttle") is not None))
@@ -58,6 +60,8 @@ def evidence_lines(evidence: list[dict[str, Any]]) -> list[str]:
     others = {str(process) for row in evidence for process in row.get("processes") or []}
     if others:
         lines.append("other processes on the device: " + ", ".join(sorted(others)))
+    if left_out:
+        lines.append(f"{plural(len(left_out), 'round')} discarded: {', '.join(sorted(set(left_out)))}")
     return [line for line in lines if line]
 
 

@@ -23,7 +23,7 @@ from pytest_gpuperf.report.beside import Beside, beside, commit_of, surroundings
 from pytest_gpuperf.report.compared import compared
 from pytest_gpuperf.report.headline import headline, notices
 from pytest_gpuperf.report.pack import pack
-from pytest_gpuperf.report.views import Row, draw, facts, picture, recorded, reproduce, rows, thumbnail
+from pytest_gpuperf.report.views import Row, draw, facts, picture, recorded, reproduce, rows, thumbnail, trace
 
 if TYPE_CHECKING:
     import jinja2
@@ -119,9 +119,13 @@ def write(run: dict[str, Any], path: str | os.PathLike[str], reference: dict[str
 
 def _drawn(table: list[Row], run: dict[str, Any], joined: Beside) -> list[Row]:
     """Give the first rows, the worst ones, their whole distributions."""
-    ticks = {device["uuid"]: device.get("tick_s") for device in run["devices"]}
-    first = [dataclasses.replace(row, picture=picture(row, ticks.get(row.case.get("device")), joined)) for row in table[:DRAWN_ROWS]]
-    return first + table[DRAWN_ROWS:]
+    devices = {device["uuid"]: device for device in run["devices"]}
+
+    def drawn(row: Row) -> Row:
+        device = devices.get(row.case.get("device"), {})
+        return dataclasses.replace(row, picture=picture(row, device.get("tick_s"), joined), trace=trace(row, device.get("sm_clock")))
+
+    return [drawn(row) for row in table[:DRAWN_ROWS]] + table[DRAWN_ROWS:]
 
 
 def _columns(table: list[Row], joined: Beside, parts: Any) -> Columns:

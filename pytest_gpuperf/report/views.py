@@ -13,6 +13,7 @@ from pytest_gpuperf.report.account import simulated, tightest
 from pytest_gpuperf.report.evidence import evidence_lines
 from pytest_gpuperf.report.samples import grain, rounds_of
 from pytest_gpuperf.report.svg import Mark, Picture, distribution, sparkline
+from pytest_gpuperf.report.svg_clock import clock_trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +59,7 @@ class Row:
     delta: str
     keys: tuple[float | None, ...]
     picture: str | None = None
+    trace: str = ""
 
     @property
     def label(self) -> str:
@@ -157,6 +159,11 @@ def picture(row: Row, tick_s: float | None, beside: Beside) -> str:
     return draw(measurement, marks(row.case, measurement), tick_s, budget["verdict"] if budget else row.verdict, ghost)
 
 
+def trace(row: Row, sm_clock: float | None) -> str:
+    """Return the clock of a row's rounds as SVG; empty where no clock is known."""
+    return clock_trace((row.measurement or {}).get("evidence") or [], sm_clock)
+
+
 def draw(measurement: Record, limits: tuple[Mark, ...], tick_s: float | None, verdict: str, ghost: Sequence[float] = ()) -> str:
     """Draw the samples of one measurement record; empty where its time has no number."""
     time, rounds = measurement["values"].get("time", {}), rounds_of(measurement["samples"])
@@ -180,6 +187,7 @@ def facts(row: Row) -> list[tuple[str, str]]:
         batch = f", {samples['batch']} calls a sample" if samples["batch"] > 1 else ""
         discarded = f", {samples['discarded']} discarded" if samples.get("discarded") else ""
         found.append(("samples", f"{taken} in {len(samples['rounds'])} rounds{batch}{discarded}"))
+    found += [(name, measurement[name]) for name in ("duty", "state") if measurement.get(name) not in {None, "spaced"}]
     if work:
         flops = f", {format_quantity(work['flops'], 'FLOP')} {work['kind']}" if work.get("flops") else ""
         found.append(("work", f"reads {format_quantity(work['reads'], 'B')}, writes {format_quantity(work['writes'], 'B')}{flops}"))

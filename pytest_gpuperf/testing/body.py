@@ -30,6 +30,7 @@ class FakeKernel:
     stream: int | Callable[[], int] = 0
     graph: bool = False
     host_cost: float | None = None
+    watts: float | None = None
     overloads: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def __call__(self, *arguments: Any) -> Any:
@@ -55,4 +56,4 @@ class FakeKernel:
         reads = self.reads(*arguments) if callable(self.reads) else self.reads
         writes = self.writes(*arguments) if callable(self.writes) else self.writes
         effect = None if self.effect is None else functools.partial(self.effect, *arguments)
-        return self.device.run(self.duration, reads, writes, stream=self.where(), graph=self.graph, host_cost=self.host_cost, effect=effect)
+        return self.device.run(self.duration, reads, writes, stream=self.where(), graph=self.graph, host_cost=self.host_cost, watts=self.watts, effect=effect)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import math
 import weakref
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -51,7 +52,7 @@ class FakeDevice:
 
     def __init__(self, spec: FakeSpec | None = None) -> None:
         self.spec = spec = spec or FakeSpec()
-        self.facts = DeviceFacts(spec.name, spec.uuid, spec.driver, spec.cuda, spec.memory)
+        self.facts = DeviceFacts(spec.name, spec.uuid, spec.driver, spec.cuda, spec.memory, spec.sm_clock)
         #: how often each call of the backend was made
         self.calls: collections.Counter[str] = collections.Counter()
         self._memory = FakeMemory(spec.memory)
@@ -172,8 +173,12 @@ class FakeDevice:
 
         def run(on: int, replayed: bool) -> None:
             row.effect(self._memory, *arguments)
-            spins = kernel in {"spin", "spin_wide"}
-            span = self._engine.spin(arguments[0], self._memory.bytes(arguments[1], 16)) if spins else self._engine.span(None, *row.ranges(*arguments))
+            if kernel == "stamp":
+                span = self._engine.stamp(self._memory.bytes(arguments[0], 16))
+            elif kernel in {"spin", "spin_wide"}:
+                span = self._engine.spin(arguments[0], self._memory.bytes(arguments[1], 16))
+            else:
+                span = self._engine.span(None, *row.ranges(*arguments))
             self._engine.enqueue(kernel, on, span, graph=graph or replayed)
 
         self.graphs.issue("kernel", stream, run)
@@ -199,11 +204,10 @@ class FakeDevice:
     def evidence(self) -> Evidence:
         """Return the state of the machine."""
         self._call("evidence")
-        noise, spec = self._engine.noise, self.spec
-        throttled = noise.throttled(self._timeline.host)
-        clock = round(spec.sm_clock / noise.throttle_factor) if throttled else spec.sm_clock
-        reasons = noise.throttle_reasons if throttled else 0
-        return Evidence(clock, spec.memory_clock, 45, 150.0, reasons, noise.utilization, noise.processes)
+        noise, power, host = self._engine.noise, self._engine.power, self._timeline.host
+        power.forward(host)
+        violations = dict(power.violations)
+        return Evidence(round(power.clock(host)), self.spec.memory_clock, 45, round(power.watts, 3), power.reasons(host), noise.utilization, noise.processes, violations)
 
     def array(self, shape: int | tuple[int, ...], dtype: Any = "float32") -> FakeArray:
         """Make an array on the device, with undefined contents; its memory goes back when nothing refers to it.
@@ -225,13 +229,16 @@ class FakeDevice:
         *,
         graph: bool = False,
         host_cost: float | None = None,
+        watts: float | None = None,
     ) -> FakeKernel:
         """Make a body that launches one kernel, or with `graph` replays a graph of it.
 
         `duration` is its own span in seconds with a clean, cold L2 (None: what memory and L2 need for `reads` and `writes`);
-        resident reads make it shorter, dirty lines of others longer; math.inf never ends, and whoever waits for it waits for ever. `host_cost` is what the call costs the host. `stream` may be a function that tells at each call.
+        resident reads make it shorter, dirty lines of others longer; math.inf never ends, and whoever waits for it waits for ever. `host_cost` is what the
+        call costs the host, `watts` what the device draws while the kernel runs: above `FakeSpec.power_cap`, and without rests, the clock falls. `stream`
+        may be a function that tells at each call.
         """
-        return FakeKernel(self, duration, reads, writes, effect, stream, graph, host_cost)
+        return FakeKernel(self, duration, reads, writes, effect, stream, graph, host_cost, watts)
 
     def stream(self) -> int:
         """Make a stream of its own and return its handle."""
@@ -253,6 +260,7 @@ class FakeDevice:
         stream: int = 0,
         graph: bool = False,
         host_cost: float | None = None,
+        watts: float | None = None,
         name: str = "body",
         effect: Callable[[], Any] | None = None,
     ) -> Any:
@@ -261,15 +269,15 @@ class FakeDevice:
         ranges = [extent(one) for one in reads], [extent(one) for one in writes]
 
         def run(on: int, replayed: bool) -> Any:
-            self._engine.enqueue(name, on, self._engine.span(duration, *ranges), graph=graph or replayed)
+            self._engine.enqueue(name, on, self._engine.span(duration, *ranges, watts), graph=graph or replayed)
             return effect() if effect is not None else None
 
         return self.graphs.issue("kernel", stream, run)
 
-    def throttle(self, after: float = 0.0, factor: float = 1.25, reasons: int = 0x4) -> None:
-        """Let the device throttle from `after` seconds on: spans grow by `factor`, the clock falls, the reason bits are set."""
-        noise = self._engine.noise
-        noise.throttle_at, noise.throttle_factor, noise.throttle_reasons = self._timeline.host + after, factor, reasons
+    def throttle(self, after: float = 0.0, factor: float = 1.25, reasons: int = 0x4, seconds: float = math.inf) -> None:
+        """Let the device throttle for `seconds`, `after` seconds from now on: spans grow by `factor`, the clock falls, the reason bits are set."""
+        noise, start = self._engine.noise, self._timeline.host + after
+        noise.throttle_at, noise.throttle_until, noise.throttle_factor, noise.throttle_reasons = start, start + seconds, factor, reasons
 
     def foreign(self, *, utilization: int = 90, processes: tuple[int, ...] = (4242,), slowdown: float = 1.5) -> None:
         """Let other processes use the device: seen in the evidence, and kernels run longer by a factor."""

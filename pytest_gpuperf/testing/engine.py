@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.testing.cache import L2, Traffic
 from pytest_gpuperf.testing.noise import Noise
+from pytest_gpuperf.testing.power import Power
 from pytest_gpuperf.testing.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Engine:
         self.spec = spec
         self.timeline = Timeline(spec.host_cost, spec.queue, spec.seed)
         self.noise = Noise(spec)
+        self.power = Power(spec, self.noise)
         self.l2 = L2(spec.l2, int(spec.l2 * spec.l2_dirty))
         self.launches: collections.deque[FakeLaunch] = collections.deque(maxlen=100_000)
 
@@ -62,12 +64,15 @@ class Engine:
 
         self.timeline.enqueue(stream, reach)
 
-    def span(self, duration: float | None, reads: Ranges, writes: Ranges) -> Callable[[float], float]:
-        """Return what tells a kernel's own span when its turn on the stream has come, and the L2 is as it then is."""
+    def span(self, duration: float | None, reads: Ranges, writes: Ranges, watts: float | None = None) -> Callable[[float], float]:
+        """Return what tells a kernel's own span when its turn on the stream has come, and the L2 and the clock are as they then are."""
 
         def span(start: float) -> float:
             seconds = self._seconds(duration, self.l2.run(reads, writes))
-            return max(self.spec.tick, seconds * self.noise.kernel(start))
+            self.power.forward(start)
+            span = max(self.spec.tick, seconds * self.noise.kernel(start) * self.power.factor(start))
+            self.power.forward(start + span, self.spec.power_kernel if watts is None else watts)
+            return span
 
         return span
 
@@ -92,13 +97,28 @@ class Engine:
 
         return span
 
+    def stamp(self, out: Any) -> Callable[[float], float]:
+        """As `span`, for the kernel that writes cycles and time, on the tick grid, to uint8[16] when it runs; nothing where it lands elsewhere."""
+        import numpy as np
+
+        def span(start: float) -> float:
+            tick = self.spec.tick
+            now = math.floor(start / tick) * tick
+            self.power.forward(now)
+            if self.spec.stamps:
+                out[:] = np.array([round(self.power.cycles) + 1, round(now * 1e9)], "<u8").view(np.uint8)
+            return self.spec.latency
+
+        return span
+
     def enqueue(self, name: str, stream: int, span: Callable[[float], float], *, graph: bool = False) -> None:
         """Put a kernel on a stream: its launch overhead, the launch share that a profiler counts, its own span."""
         spec = self.spec
 
         def operation(start: float, follows: bool) -> float:
             lead = spec.gap if follows else spec.graph_lead if graph else spec.lead
-            begin = start + lead + self.noise.launch()
+            # What only looks at the clock leaves the noise of what is timed as it is.
+            begin = start + lead + (0.0 if name == "stamp" else self.noise.launch())
             duration = spec.share + span(begin + spec.share / 2)
             self.launches.append(FakeLaunch(name, stream, begin, duration))
             return begin + duration

@@ -150,12 +150,13 @@ def _table(offsets: int, rows: int) -> tuple[int, int]:
     return offsets, 8 * rows
 
 
-#: `pack` and `unpack` are charged as if their rows lay side by side: the L2 model knows ranges, not strides. `spin` writes its
-#: times when virtual time has come to them, so its effect is not here.
+#: `pack` and `unpack` are charged as if their rows lay side by side: the L2 model knows ranges, not strides. `spin` and `stamp`
+#: write times when virtual time has come to them, so their effect is not here.
 OWN_KERNELS: tuple[OwnKernel, ...] = (
     OwnKernel("empty", (), lambda: ([], []), _nothing),
     OwnKernel("spin", ("ns", "out"), lambda _ns, out: ([], [(out, 16)]), _nothing),
     OwnKernel("spin_wide", ("ns", "out", *(f"unused{index}" for index in range(2, 32))), lambda _ns, out, *_: ([], [(out, 16)]), _nothing),
+    OwnKernel("stamp", ("out",), lambda out: ([], [(out, 16)]), _nothing),
     OwnKernel("move", ("source", "target", "reads", "writes"), lambda s, t, r, w: ([(s, r)], [(t, w)]), _move),
     OwnKernel("flush_read", ("source", "nbytes", "sink"), lambda s, n, _sink: ([(s, n)], []), _read_only),
     OwnKernel("fill", ("target", "nbytes", "word"), lambda t, n, _word: ([], [(t, n)]), _fill),

@@ -65,6 +65,15 @@ class FakeSpec:
     throttle_at: float | None = None
     throttle_factor: float = 1.25
     throttle_reasons: int = 0x4
+    #: power in watts: the cap, what an idle device draws, and what a kernel does that does not say; the time over which the device averages;
+    #: by how much the clock falls above the cap
+    power_cap: float = 700.0
+    power_idle: float = 150.0
+    power_kernel: float = 150.0
+    power_time: float = 20e-3
+    power_factor: float = 1.32
+    #: whether a block of every grid comes to multiprocessor 0, which is what stamps are taken on
+    stamps: bool = True
     sm_clock: int = 1980
     memory_clock: int = 3201
     #: what other processes do: utilisation in percent, their ids, and how much longer every kernel runs

@@ -117,8 +117,9 @@ def _prepare(instruments: Instruments, request: Request, one: Version, first: Fi
     plan = Plan(request.cache, request.limit, request.samples.get("time", 0), max(1.0, 4 * first.host))
     one.constant = instruments.calibration.constant(first.kind)[0]
     one.sampler = Sampler(
-        instruments.backend, instruments.watch, instruments.flusher, one.body, one.buffers, plan, request.stream, tick=instruments.limits.tick
-    )
+        instruments.backend, instruments.watch, instruments.flusher, one.body, one.buffers, plan, request.stream,
+        tick=instruments.limits.tick, witness=instruments.witness,
+    )  # fmt: skip
 
 
 def _finish(instruments: Instruments, request: Request, one: Version, first: First, hole: Reason | None) -> Timed:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_gpuperf.device.operations import Operations
 from pytest_gpuperf.timing.cache import Flusher
 from pytest_gpuperf.timing.clock import Calibration, Sentinel, Stopwatch, calibrate, warm_up
+from pytest_gpuperf.timing.witness import Witness
 
 if TYPE_CHECKING:
     from pytest_gpuperf.device.backend import Backend, DeviceLimits
@@ -24,6 +25,7 @@ class Instruments:
     watch: Stopwatch
     calibration: Calibration
     sentinel: Sentinel
+    witness: Witness
 
     @classmethod
     def open(cls, backend: Backend, calibration: Calibration | None = None, stream: int = 0) -> Instruments:
@@ -42,6 +44,7 @@ class Instruments:
             watch,
             calibration,
             Sentinel(backend, watch, calibration),
+            Witness(backend, limits),
         )
 
     def close(self) -> None:
@@ -49,5 +52,6 @@ class Instruments:
         self.flusher.close()
         self.operations.close()
         self.sentinel.close()
+        self.witness.close()
         self.watch.close()
         self.backend.close()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_gpuperf.ratios import abba, levelled, settled
 from pytest_gpuperf.reasons import Reason
+from pytest_gpuperf.timing.backoff import Seen
 from pytest_gpuperf.timing.host import HostTaken
 from pytest_gpuperf.timing.sampler import GAP, PRECISION, Synchronises, Taken
 
@@ -90,7 +91,7 @@ def take_device(instruments: Instruments, versions: Sequence[Version], limits: L
 
 
 def _device_blocks(instruments: Instruments, versions: Sequence[Version], limits: Limits, stream: int, seed: int) -> list[list[int]]:
-    backend, sentinel = instruments.backend, instruments.sentinel
+    sentinel, witness = instruments.sentinel, instruments.witness
     samplers = {place: _sampler(one) for place, one in enumerate(versions)}
     costs = [_begun(one, samplers[place]) for place, one in enumerate(versions)]
     repeats = _repeats(2 * sum(costs))
@@ -101,7 +102,9 @@ def _device_blocks(instruments: Instruments, versions: Sequence[Version], limits
 
     def take(block: list[int]) -> None:
         sentinel.look(stream)
-        seen = backend.evidence()
+        if not versions[0].taken.seen:
+            witness.look()
+        witness.start(stream)
         slots = dict.fromkeys(samplers, 0)
         readings: dict[int, list[Reading]] = {place: [] for place in samplers}
         entries: dict[int, list[tuple[int, int, list[tuple[str, int]]]]] = {place: [] for place in samplers}
@@ -116,9 +119,9 @@ def _device_blocks(instruments: Instruments, versions: Sequence[Version], limits
             slots[place] += sum(len(names) for *_, names in left)
             readings[place].append(reading)
             entries[place] += left
+        evidence = witness.end(stream)
         for place, one in enumerate(versions):
-            one.taken.evidence.append(seen)
-            one.taken.rounds.append([instruments.watch.read(reading) for reading in readings[place]])
+            one.taken.seen.append(Seen([instruments.watch.read(reading) for reading in readings[place]], evidence))
             one.buffers.compare(entries[place])
 
     order = abba(len(versions), repeats, seed)

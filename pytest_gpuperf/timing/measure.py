@@ -18,7 +18,7 @@ from pytest_gpuperf.timing.host import HostTaken, take_host
 from pytest_gpuperf.timing.quantities import bandwidth_of, first_call_of, sampled
 from pytest_gpuperf.timing.quiet import quiet_host
 from pytest_gpuperf.timing.sampler import Plan, Sampler, Taken
-from pytest_gpuperf.timing.verdicts import find_reason
+from pytest_gpuperf.timing.verdicts import clock_of, find_reason, no_tails, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -56,6 +56,7 @@ class Request:
     kind: str = ""
     roof: bool = False
     foreign: str = ""
+    duty: str = "spaced"
     listener: Listener | None = None
     progress: Callable[[int, stats.Interval], None] | None = None
 
@@ -195,10 +196,11 @@ def needs_inputs(instruments: Instruments, request: Request) -> Reason | None:
 
 def _sample(instruments: Instruments, request: Request, buffers: Buffers, first: First) -> Taken:
     calibration = instruments.calibration
-    plan = Plan(request.cache, request.limit, max(request.samples.get("time", 0), 0), max(1.0, 4 * first.host))
+    plan = Plan(request.cache, request.limit, max(request.samples.get("time", 0), 0), max(1.0, 4 * first.host), request.duty)
     sampler = Sampler(
         instruments.backend, instruments.watch, instruments.flusher, request.body, buffers, plan, request.stream,
-        tick=instruments.limits.tick, sentinel=instruments.sentinel, progress=request.progress,
+        tick=instruments.limits.tick, witness=instruments.witness, sm_clock=instruments.backend.facts.sm_clock,
+        sentinel=instruments.sentinel, progress=request.progress,
     )  # fmt: skip
     instruments.sentinel.long.clear()
     instruments.sentinel.rounds = 0
@@ -227,8 +229,9 @@ def assemble(
     # Two bodies of unknown kind need not be of the same one: what spans the kinds is shared with nobody.
     shared = f"device/{first.kind}" + (f"/{next(_STRANGERS)}" if first.kind == "unknown" else "")
     changes = buffers.inputs.reason
-    reason = hole or changes or find_reason(taken.evidence, first.other_stream, request.foreign or instruments.sentinel.foreign)
-    time = sampled("time", "device", calls, tick, {shared: half / taken.batch}, reason, listener, steady=request.cache == "steady")
+    sm_clock = instruments.backend.facts.sm_clock
+    reason = hole or changes or find_reason(taken.evidence, first.other_stream, request.foreign or instruments.sentinel.foreign, sm_clock)
+    time = sampled("time", "device", calls, tick, {shared: half / taken.batch}, reason, listener, steady=request.cache == "steady", tails=no_tails(taken))
     values = {
         "time": time,
         "bandwidth": bandwidth_of(time, request.body.work, listener),
@@ -237,9 +240,10 @@ def assemble(
         "first_call": first_call_of(first.wall, first.known, listener),
     }
     count = sum(map(len, calls))
-    clocks = sorted(one.sm_clock for one in taken.evidence if one.sm_clock is not None)
-    clock = f", SM {clocks[len(clocks) // 2]} MHz" if clocks else ""
-    context = f"{count} samples in {len(calls)} rounds, device clock, {request.cache}{clock}"
+    left_out = [one for one in taken.seen if one.discarded]
+    state = state_of(taken.evidence, sm_clock)
+    told = ["device clock", request.cache, request.duty if request.duty != "spaced" else "", state or "", clock_of(taken.evidence)]
+    context = f"{count} samples in {len(calls)} rounds{f' ({len(left_out)} more discarded)' if left_out else ''}, {', '.join(filter(None, told))}"
     details = {
         "cache": request.cache,
         "body": first.kind,
@@ -251,13 +255,15 @@ def assemble(
             "constant": round(constant * 1e10),
             "batch": taken.batch,
             "rounds": [[round(raw * 1e10) for raw in one] for one in taken.rounds],
-            "discarded": 0,
+            "discarded": sum(len(one.samples) for one in left_out),
         },
-        "evidence": [dataclasses.asdict(one) for one in taken.evidence],
+        "duty": request.duty,
+        "state": state,
+        "evidence": [{**dataclasses.asdict(one.evidence), "discarded": one.discarded or None} for one in taken.seen],
         "digest": buffers.combined,
         "checked": taken.checked if buffers.checked and not is_cached(first, time, buffers) else "unchecked",
         "varies": request.body.varies,
         "inputs": request.body.sets,
-        "notes": [] if request.roof else notes_on(request, first, taken, time, buffers),
+        "notes": [] if request.roof else [*taken.notes, *notes_on(request, first, taken, time, buffers)],
     }
     return Timed(result, values, drifted, context, details, failure)

@@ -32,8 +32,9 @@ def sampled(
     listener: Listener | None,
     *,
     steady: bool = False,
+    tails: Reason | None = None,
 ) -> Value:
-    """Make the Value of a sampled quantity, with its percentiles."""
+    """Make the Value of a sampled quantity, with its percentiles; `tails` says why p95 and p99 cannot be judged."""
     samples = [sample for one in rounds for sample in one]
     if not samples or (reason is not None and reason.verdict == "UNMEASURED"):
         gone = reason or Reason("no-measurement")
@@ -52,7 +53,7 @@ def sampled(
             statistics[statistic] = Value.missing(full, "s", source, why, listener)
         else:
             statistics[statistic] = Value(
-                interval.centre, "s", source, interval.low, interval.high, systematic, reason, full, listener=listener, samples=len(samples)
+                interval.centre, "s", source, interval.low, interval.high, systematic, reason or tails, full, listener=listener, samples=len(samples)
             )
     return dataclasses.replace(main, statistics=statistics)
 

@@ -7,7 +7,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf import stats
+from pytest_gpuperf.timing.backoff import Backoff, Seen
 from pytest_gpuperf.timing.stalls import Stall, find_stall
+from pytest_gpuperf.timing.sustained import LONGEST, Load, warm_until_steady
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_gpuperf.timing.buffers import Buffers
     from pytest_gpuperf.timing.cache import Flusher
     from pytest_gpuperf.timing.clock import Reading, Sentinel, Stopwatch
+    from pytest_gpuperf.timing.witness import Witness
 
 #: pytest shows the test's own lines, not the plugin's.
 __tracebackhide__ = True
@@ -38,21 +41,25 @@ _LATE, _ROW = 2, 16
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
-    """How to sample: cache state, seconds, how many samples a percentile needs, how long the host may hold the stream."""
+    """How to sample: cache state, seconds, samples that a percentile needs, how long the host may hold the stream, and the duty.
+
+    `spaced` rounds stand GAP apart, and those of a throttled device are discarded; `sustained` ones follow one another on a device that works throughout.
+    """
 
     cache: str
     limit: float
     samples: int = 0
     timeout: float = 1.0
+    duty: str = "spaced"
 
 
 @dataclasses.dataclass
 class Taken:
-    """What was taken: raw seconds by round, calls a sample, the state of the machine by round, and what was digested."""
+    """What was taken: every round with what the machine did, calls a sample, what was digested, and what a reader must know."""
 
-    rounds: list[list[float]] = dataclasses.field(default_factory=list)
+    seen: list[Seen] = dataclasses.field(default_factory=list)
     batch: int = 1
-    evidence: list[Evidence] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
     checked: str = "unchecked"
     result: Any = None
     synchronises: bool = False
@@ -60,6 +67,16 @@ class Taken:
     stall: Stall | None = None
     late: int = 0
     seconds: float = 0.0
+
+    @property
+    def rounds(self) -> list[list[float]]:
+        """Raw seconds of the rounds that count."""
+        return [one.samples for one in self.seen if not one.discarded]
+
+    @property
+    def evidence(self) -> list[Evidence]:
+        """What the machine did in the rounds that count."""
+        return [one.evidence for one in self.seen if not one.discarded]
 
 
 class Synchronises(Exception):
@@ -84,13 +101,18 @@ class Sampler:
         stream: int,
         *,
         tick: float,
+        witness: Witness,
+        sm_clock: float | None = None,
         sentinel: Sentinel | None = None,
         progress: Callable[[int, stats.Interval], None] | None = None,
     ) -> None:
         """Keep what a sample needs; nothing runs yet."""
         self.backend, self.watch, self.flusher = backend, watch, flusher
         self.body, self.buffers, self.plan, self.stream = body, buffers, plan, stream
-        self.tick, self.sentinel, self.progress = tick, sentinel, progress
+        self.tick, self.witness, self.sentinel, self.progress = tick, witness, sentinel, progress
+        self.backoff = Backoff(sm_clock)
+        self.load = Load(body)
+        self._rested = 0.0
         self.number = 0
         self.sparse = False
         self._slots = 0
@@ -99,14 +121,20 @@ class Sampler:
     def take(self, floor: float) -> Taken:
         """Take rounds until the interval of a call is below PRECISION of its centre, or below `floor` seconds, or time is up."""
         taken = Taken()
-        began = self.backend.now()
+        backend, began = self.backend, self.backend.now()
         try:
             cost = self.begin(taken)
+            if self._sustained:
+                taken.notes += [note for note in (self._warm(taken),) if note]
+                cost = self._pilot(taken)
+                began = backend.now()
             count = self._samples_a_round(cost)
             self.room(count)
             while not self._enough(taken, began, floor, count * cost):
                 self._round(taken, count)
-                if self.progress is not None:
+                if not self._sustained:
+                    self._rested += self.backoff.weigh(taken.seen, self.plan.limit - (backend.now() - began))
+                if self.progress is not None and taken.rounds:
                     self.progress(sum(map(len, taken.rounds)), stats.centre_interval(self._calls(taken), self.tick / taken.batch))
         except Synchronises as error:
             taken.synchronises, taken.stall = True, error.stall
@@ -135,6 +163,18 @@ class Sampler:
         if not taken.synchronises and self.buffers.checked:
             taken.checked = "batch ends" if taken.batch > 1 else "first 8, one a round, last" if self.sparse else "every sample"
 
+    @property
+    def _sustained(self) -> bool:
+        return self.plan.duty == "sustained"
+
+    def _warm(self, taken: Taken) -> str:
+        """Bring the device to where a body that never rests keeps it; from here on untimed calls fill the rests."""
+        self.buffers.restore(self.stream)
+        each = max(self._once(taken.batch) / taken.batch - 2e-6, 0.5e-6)
+        note = warm_until_steady(self.backend, self.witness, self.load, each, self.stream, max(LONGEST, self.plan.limit))
+        self.load.fill(each, batched=taken.batch > 1)
+        return note
+
     def _calls(self, taken: Taken) -> list[list[float]]:
         return [[raw / taken.batch for raw in one] for one in taken.rounds]
 
@@ -156,7 +196,7 @@ class Sampler:
 
     def _samples_a_round(self, cost: float) -> int:
         wanted = max(1, math.ceil(self.plan.samples / USUAL_ROUNDS))
-        room = int((self.plan.limit / USUAL_ROUNDS - GAP) / max(cost, 1e-6))
+        room = int((self.plan.limit / USUAL_ROUNDS - (0.0 if self._sustained else GAP)) / max(cost, 1e-6))
         usual = 1 if self.plan.cache == "steady" and cost > GAP else 20
         return max(1, wanted, min(room, usual))
 
@@ -199,23 +239,28 @@ class Sampler:
 
     def _round(self, taken: Taken, count: int) -> None:
         backend = self.backend
-        ready = backend.now() + (GAP if taken.rounds else 0.0)
-        if self.sentinel is not None:
-            self.sentinel.look(self.stream)
-        taken.evidence.append(backend.evidence())
-        rest = ready - backend.now()
-        if rest > 0:
-            backend.sleep(rest)
+        if not self._sustained:
+            if self.sentinel is not None:
+                self.sentinel.look(self.stream)
+            rest = self._rested - backend.now()
+            if taken.seen and rest > 0:
+                backend.sleep(rest)
+        if not taken.seen or taken.seen[-1].discarded:
+            self.load.cover()
+            self.witness.look()
+        self.witness.start(self.stream)
         readings: list[Reading] = []
         entries: list[tuple[int, int, list[tuple[str, int]]]] = []
         slot = 0
-        total = sum(map(len, taken.rounds))
+        total = sum(len(one.samples) for one in taken.seen)
         for place in range(count):
             reading, left = self.one(taken, slot, total + place, last=place == count - 1)
             slot += sum(len(slots) for *_, slots in left)
             readings.append(reading)
             entries += left
-        taken.rounds.append([self.watch.read(reading) for reading in readings])
+        self._rested = backend.now() + GAP
+        evidence = self.witness.end(self.stream, self.load.cover)
+        taken.seen.append(Seen([self.watch.read(reading) for reading in readings], evidence))
         self.buffers.compare(entries)
 
     def _sample_in_time(self, slot: int, batch: int, *, digest: bool) -> tuple[Reading, list[tuple[int, list[tuple[str, int]]]]]:
@@ -258,6 +303,7 @@ class Sampler:
         body, stream, steady = self.body, self.stream, self.plan.cache == "steady"
         number, self.number = self.number, self.number + 1
         index = 0 if steady else number % body.sets
+        self.load.before(index)
         if body.setup is not None:
             body.setup()
         self._prepare(number, index)
