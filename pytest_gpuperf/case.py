@@ -64,6 +64,8 @@ class Case:
         self.unchecked: list[tuple[str, Reason]] = []
         self.raised: BudgetExceeded | NotIdentical | None = None
         self.judged = False
+        #: Whether a measurement has held the sources of a time against each other.
+        self.selfchecked = False
         self._thread = threading.get_ident()
         self._elsewhere: list[Check | Judgement] = []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from pytest_gpuperf.arguments import call_once, listed, read_body, read_budget, read_cache
+from pytest_gpuperf.arguments import call_once, listed, read_body, read_budget, read_cache, read_clock
 from pytest_gpuperf.budgets.collect import choose, read_limits
 from pytest_gpuperf.case import Case, Check, plain_error
 from pytest_gpuperf.device.streams import StreamHandle, as_stream
@@ -92,6 +92,7 @@ class GpuPerf:
         setup: Callable[[], Any] | None = None,
         stream: Any = None,
         cache: str | None = None,
+        clock: str | None = None,
         samples: int = 0,
         budget: Mapping[str, Any] | None = None,
         **kw: Any,
@@ -100,7 +101,7 @@ class GpuPerf:
 
         `outputs` are arrays that the body writes whole, `inout` arrays that it changes (each call starts from the same bits); both are
         digested after timed calls, which must all leave the same bits unless `varies`. `inputs` rotates argument sets in place of `args`.
-        `setup` runs before every call, untimed. `cache` is cold, warm, steady or cold-dirty; `samples` the least number of samples;
+        `setup` runs before every call, untimed. `cache` is cold, warm, steady or cold-dirty; `clock` the source of the time: device, cupti or graph; `samples` the least number of samples;
         `budget` limits of this measurement, as {"time": "<= 12 us"}. On return the buffers hold exactly one call from the entry state.
 
         Raises NotIdentical where timed calls differ or leave outputs unwritten, BadBudget for a limit that cannot be read, and whatever the
@@ -117,6 +118,7 @@ class GpuPerf:
         chosen = self._case.name_for(name)
         body = read_body(fn, args, inputs, kw, work, setup, varies=varies, options=_OPTIONS)
         state = read_cache(cache, self._runtime.config.cache)
+        source = read_clock(clock, self._runtime)
         own = choose(read_limits(read_budget(budget, chosen), f"measure({chosen!r})", "budget=", chosen), self._runtime.device, f"measure({chosen!r})")
         self._case.abandoned[chosen] = own
         hole = self._runtime.hole if self._runtime.config.enabled else Reason("needs-gpuperf")
@@ -126,7 +128,7 @@ class GpuPerf:
             if self._runtime.config.enabled and (listed(outputs) or listed(inout)):
                 self._case.unchecked.append((chosen, hole))
         else:
-            made = run_measurement(self._runtime, self._case, Wanted(chosen, body, state, listed(outputs), listed(inout), own, stream, samples))
+            made = run_measurement(self._runtime, self._case, Wanted(chosen, body, state, listed(outputs), listed(inout), own, stream, samples, source))
         made.account = self._case.require
         for quantity in made.lazy:
             if self._case.has_limit(quantity, chosen, own):

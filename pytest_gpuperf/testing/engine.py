@@ -36,6 +36,9 @@ class FakeLaunch:
     stream: int
     start: float
     duration: float
+    correlation: int = 0
+    node: int = 0
+    nbytes: int = 0
 
 
 
@@ -48,6 +51,9 @@ class Engine:
         self.noise = Noise(spec)
         self.l2 = L2(spec.l2, int(spec.l2 * spec.l2_dirty))
         self.launches: collections.deque[FakeLaunch] = collections.deque(maxlen=100_000)
+        #: number of the driver's call that is being made, and whether a profiler records
+        self.correlation = 0
+        self.profiled = False
 
     def record(self, event: FakeEvent, stream: int) -> None:
         """Record an event: its time is known when the stream has come to it."""
@@ -65,7 +71,8 @@ class Engine:
 
         def span(start: float) -> float:
             seconds = self._seconds(duration, self.l2.run(reads, writes))
-            return max(self.spec.tick, seconds * self.noise.kernel(start))
+            slower = 1 + self.spec.cupti_slowdown * self.profiled
+            return max(self.spec.tick, seconds * self.noise.kernel(start) * slower)
 
         return span
 
@@ -90,15 +97,15 @@ class Engine:
 
         return span
 
-    def enqueue(self, name: str, stream: int, span: Callable[[float], float], *, graph: bool = False) -> None:
+    def enqueue(self, name: str, stream: int, span: Callable[[float], float], *, graph: bool = False, nbytes: int = 0) -> None:
         """Put a kernel on a stream: its launch overhead, the launch share that a profiler counts, its own span."""
-        spec = self.spec
+        spec, correlation = self.spec, self.correlation
 
         def operation(start: float, follows: bool) -> float:
             lead = spec.gap if follows else spec.graph_lead if graph else spec.lead
             begin = start + lead + self.noise.launch()
             duration = spec.share + span(begin + spec.share / 2)
-            self.launches.append(FakeLaunch(name, stream, begin, duration))
+            self.launches.append(FakeLaunch(name, stream, begin, duration, correlation, int(graph), nbytes))
             return begin + duration
 
         self.timeline.enqueue(stream, operation, is_kernel=True)

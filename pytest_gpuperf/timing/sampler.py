@@ -122,6 +122,17 @@ class Sampler:
             raise Synchronises
         return reading, [(number, index, slots) for index, slots in left]
 
+    def readings(self, count: int) -> list[Reading]:
+        """Take so many samples of one call that are not digested, and return their readings, to be read; Synchronises as ever."""
+        found = []
+        for _ in range(count):
+            reading, _ = self._sample(0, 1, digest=False)
+            self.backend.synchronize(self.stream)
+            if not reading.released:
+                raise Synchronises
+            found.append(reading)
+        return found
+
     def say_checked(self, taken: Taken) -> None:
         """Say which samples were digested."""
         if not taken.synchronises and self.buffers.checked:

@@ -1,0 +1,237 @@
+"""CUPTI through the optional package cupti-python: activity records of one open device, only while somebody records."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+from pytest_gpuperf.device.profiler import WAITS, Allocation, Call, ProfilerError, Records, Work, bare, site_of, windows_of
+from pytest_gpuperf.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_BUFFER_BYTES = 4 << 20
+_FORCED = 1
+#: What is recorded: always, and with `detail` besides.
+_ALWAYS = ("CONCURRENT_KERNEL", "MEMCPY", "MEMSET", "DRIVER")
+_DETAIL = ("MEMORY2",)
+
+
+class _Sink:
+    """Where CUPTI's buffers go: one for the process, since CUPTI takes its callbacks once."""
+
+    def __init__(self, cupti: Any) -> None:
+        self.cupti = cupti
+        self.work: list[Work] = []
+        self.calls: list[Call] = []
+        self.memory: list[Allocation] = []
+        self._names: dict[int, str] = {}
+        self._take = self._takers()
+        cupti.activity_register_callbacks(lambda: (_BUFFER_BYTES, 0), self._completed)
+
+    def _completed(self, activities: list[Any]) -> None:
+        for one in activities:
+            take = self._take.get(int(one.kind))
+            if take is not None:
+                take(one)
+
+    def _takers(self) -> dict[int, Callable[[Any], None]]:
+        kinds, copies = self.cupti.ActivityKind, self.cupti.ActivityMemcpyKind
+        operations, memories = self.cupti.ActivityMemoryOperationType, self.cupti.ActivityMemoryKind
+
+        def work(kind: str, name: str, one: Any, nbytes: int = 0) -> None:
+            self.work.append(
+                Work(kind, name, one.start * 1e-9, one.end * 1e-9, int(one.stream_id), int(one.correlation_id), int(one.graph_node_id), int(nbytes))
+            )
+
+        def allocation(one: Any) -> None:
+            if int(one.memory_kind) not in {int(memories.DEVICE), int(memories.MANAGED)}:
+                return
+            sign = {int(operations.ALLOCATION): 1, int(operations.RELEASE): -1}.get(int(one.memory_operation_type), 0)
+            if sign:
+                self.memory.append(Allocation(sign * int(one.bytes), one.timestamp * 1e-9))
+
+        def call(one: Any) -> None:
+            self.calls.append(Call(self._name(int(one.cbid)), one.start * 1e-9, one.end * 1e-9, int(one.thread_id), int(one.correlation_id)))
+
+        return {
+            int(kinds.CONCURRENT_KERNEL): lambda one: work("kernel", str(one.name), one),
+            int(kinds.MEMCPY): lambda one: work("memcpy", copies(one.copy_kind).name, one, one.bytes),
+            int(kinds.MEMSET): lambda one: work("memset", "memset", one, one.bytes),
+            int(kinds.DRIVER): call,
+            int(kinds.MEMORY2): allocation,
+        }
+
+    def _name(self, number: int) -> str:
+        if number not in self._names:
+            self._names[number] = str(self.cupti.get_callback_name(self.cupti.CallbackDomain.DRIVER_API, number))
+        return self._names[number]
+
+    def flush(self) -> None:
+        """Let CUPTI hand over everything that is complete."""
+        self.cupti.activity_flush_all(_FORCED)
+
+    def forget(self) -> None:
+        """Drop what was handed over."""
+        for held in (self.work, self.calls, self.memory):
+            held.clear()
+
+    def dropped(self) -> int:
+        """Return how many records CUPTI had no room for since it was asked last."""
+        count = ctypes.c_size_t(0)
+        self.cupti.activity_get_num_dropped_records(0, 0, ctypes.addressof(count))
+        return count.value
+
+
+class CuptiProfiler:
+    """Record through CUPTI; see `Profiler` for what each does.
+
+    `prove` puts one kernel of the plugin's own on the device and waits for it: where CUPTI does not record that, it records nothing at
+    all, as after torch.profiler ran in the process, and says so by no error.
+    """
+
+    def __init__(self, prove: Callable[[], None], wait: Callable[[], None]) -> None:
+        """Keep how to run a known kernel and how to wait for the device; nothing is imported yet."""
+        self._prove, self._wait = prove, wait
+        self._why: str | None = None
+        self._sink: _Sink | None = None
+
+    def missing(self) -> str:
+        """Say why it cannot be used: not installed, or a version that does not fit the CUPTI of this process."""
+        if self._why is None:
+            self._why = _cause()
+        return self._why
+
+    @contextlib.contextmanager
+    def recording(self, *, detail: bool = False) -> Iterator[_CuptiRecording]:
+        """Record for a block."""
+        if self.missing():
+            raise ProfilerError(Reason("no-cupti", self.missing()))
+        from cupti import cupti
+
+        if self._sink is None:
+            self._sink = _Sink(cupti)
+        kinds = [getattr(cupti.ActivityKind, name) for name in (*_ALWAYS, *(_DETAIL if detail else ()))]
+        with contextlib.ExitStack() as stack:
+            self._sink.flush()
+            self._sink.forget()
+            self._sink.dropped()
+            for kind in kinds:
+                cupti.activity_enable(kind)
+                stack.callback(cupti.activity_disable, kind)
+            sites = stack.enter_context(_watched(cupti)) if detail else {}
+            recording = _CuptiRecording(self._sink, self._wait, sites, detail=detail)
+            recording.prove(self._prove)
+            yield recording
+
+
+class _CuptiRecording:
+    """CUPTI while it records."""
+
+    def __init__(self, sink: _Sink, wait: Callable[[], None], sites: dict[int, str], *, detail: bool) -> None:
+        self._sink, self._wait, self._sites, self._detail = sink, wait, sites, detail
+        self._spans: list[tuple[float, float]] = []
+
+    @contextlib.contextmanager
+    def window(self) -> Iterator[None]:
+        """Mark the calls of a block."""
+        stamp = self._sink.cupti.get_timestamp
+        begin = stamp()
+        try:
+            yield
+        finally:
+            self._spans.append((begin * 1e-9, stamp() * 1e-9))
+
+    def read(self) -> list[Records]:
+        """Return the records of the windows."""
+        self._wait()
+        self._sink.flush()
+        lost = self._sink.dropped()
+        if lost:
+            raise ProfilerError(Reason("cupti-dropped", f"CUPTI dropped {lost:,} records"))
+        calls = [_with_site(one, self._sites) for one in self._sink.calls]
+        found = windows_of(self._spans, self._sink.work, calls, self._sink.memory)
+        self._spans.clear()
+        self._sites.clear()
+        self._sink.forget()
+        return found if self._detail else [Records(one.work) for one in found]
+
+    def prove(self, run: Callable[[], None]) -> None:
+        """See that a kernel of our own is recorded, with the call that launched it."""
+        with self.window():
+            run()
+        (records,) = self.read()
+        if not records.of("kernel"):
+            raise ProfilerError(Reason("cupti-no-records"))
+
+
+def _with_site(call: Call, sites: dict[int, str]) -> Call:
+    site = sites.get(call.correlation, "")
+    return Call(call.name, call.start, call.end, call.thread, call.correlation, site) if site else call
+
+
+@contextlib.contextmanager
+def _watched(cupti: Any) -> Iterator[dict[int, str]]:
+    """Remember the line of every call in which the host waits, by its correlation, for a block; also of those that C code makes."""
+    sites: dict[int, str] = {}
+    domain = cupti.CallbackDomain.DRIVER_API
+    entering = int(cupti.ApiCallbackSite.API_ENTER)
+
+    def called(_data: Any, _domain: int, _number: int, told: Any) -> None:
+        if int(told.callback_site) == entering:
+            sites[int(told.correlation_id)] = site_of(sys._getframe(0).f_back) or f"thread {threading.get_native_id()}"
+
+    wanted = [one for one in cupti.driver_api_trace_cbid if bare(one.name) in {row.name for row in WAITS}]
+    parameters = cupti.SubscriberParams()
+    parameters.struct_size = cupti.SUBSCRIBER_PARAMS_SIZE
+    parameters.subscriber_name = "pytest-gpuperf"
+    try:
+        subscriber = cupti.subscribe_v2(called, None, parameters.ptr)
+    except cupti.cuptiError as error:
+        other = getattr(parameters, "old_subscriber_name", "") or "another tool"
+        raise ProfilerError(Reason("no-cupti", f"CUPTI has one subscriber a process, and {other} is it: {_told(cupti, error)}")) from error
+    try:
+        for one in wanted:
+            cupti.enable_callback(1, subscriber, domain, one)
+        yield sites
+    finally:
+        cupti.unsubscribe(subscriber)
+
+
+def _told(cupti: Any, error: Any) -> str:
+    try:
+        return str(cupti.Result(error.status).name)
+    except (AttributeError, ValueError):
+        return str(error)
+
+
+def _cause() -> str:
+    """Import cupti-python and ask it something; return in one line why that does not work."""
+    try:
+        from cupti import cupti
+    except ModuleNotFoundError as error:
+        return "cupti-python is not installed" if error.name in {"cupti", "cupti.cupti"} else f"cupti-python needs {error.name}, which is not installed"
+    except Exception as error:  # noqa: BLE001 - a foreign library that cannot be loaded fails in its own way
+        return f"cupti-python {_version()} cannot be loaded: {_line(error)}"
+    try:
+        cupti.get_timestamp()
+    except Exception as error:  # noqa: BLE001 - as above
+        return f"cupti-python {_version()} does not fit the CUPTI of this process: {_line(error)}"
+    return ""
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version("cupti-python")
+    except metadata.PackageNotFoundError:
+        return "(unknown version)"
+
+
+def _line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
