@@ -108,7 +108,11 @@ def test_a_wait_is_counted_with_its_line(gpu, gpu_runtime, cuda, torch, copied, 
         "c": _c_sync_with_the_gil_held,
         "thread": in_a_thread,
     }[how]
-    m = gpu.measure(lambda: [launch(), wait()].clear())
+    def body():
+        launch()
+        wait()
+
+    m = gpu.measure(body)
     say(str((how, m.synchronizations, m.details.get("profile", {}).get("waits"))))
     assert m.synchronizations == 1
     (row,) = m.details["profile"]["waits"]
@@ -145,7 +149,12 @@ def test_both_sources_agree(gpu, gpu_runtime, copied, size, cache):
 
 def test_both_sources_agree_on_a_body_of_three_kernels(gpu, copied):
     body, *_ = copied(1 << 18)
-    m = gpu.measure(lambda: [body(), body(), body()].clear())
+    def three():
+        body()
+        body()
+        body()
+
+    m = gpu.measure(three)
     say(str((m.time, m.details["selfcheck"])))
     assert m.details["selfcheck"]["agrees"]
     assert m.launches == 3
