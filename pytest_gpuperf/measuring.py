@@ -6,7 +6,9 @@ import dataclasses
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pytest_gpuperf.device.profiler import ProfilerError
 from pytest_gpuperf.device.streams import handle_of
+from pytest_gpuperf.errors import NoSource
 from pytest_gpuperf.measurement import Measurement
 from pytest_gpuperf.nvtx_ranges import measurement_range, slug
 
@@ -75,7 +77,12 @@ def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement
         )
         runtime.ran.add(key)
         with measurement_range(label), runtime.on_stream(handle if wanted.stream is not None else None):
-            timed = measure(tools, request)
+            try:
+                timed = measure(tools, request)
+            except ProfilerError as error:
+                cause = error.reason.cause
+                message = f"clock={wanted.clock!r}: {cause.code}: {error.reason.detail or cause.sentence}\nNext: {cause.next_step}, or ask for another source."
+                raise NoSource(message) from error
         case.selfchecked = case.selfchecked or (request.selfcheck and timed.details["samples"] is not None)
         seconds = runtime.backend.now() - began
 

@@ -52,8 +52,8 @@ def pytest_configure(config: pytest.Config) -> None:
         parallel.open_recorder(_state(config), EXIT_INFRASTRUCTURE)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_sessionstart(session: pytest.Session) -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
     """Refuse, before anything is collected, a source of times that this machine does not have."""
     options = session.config.stash.get(_OPTIONS, None)
     if options is None or not options.enabled or options.clock != "cupti" or session.config.option.collectonly:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from plugin_runs import SMALL, run_pytest
 from rules_bench import STILL, US, bench, device
 
 from pytest_gpuperf.device.profiler import WAITS, Allocation, Call, ProfilerError, Records, Work, bare, site_of, waits, windows_of
 from pytest_gpuperf.errors import BudgetExceeded, Inconclusive, Unmeasured
 from pytest_gpuperf.metrics import metric
-from pytest_gpuperf.testing import FakeDevice
+from pytest_gpuperf.testing import FakeDevice, fake_conftest
 from pytest_gpuperf.testing.profiler import STATES
 from pytest_gpuperf.timing.counted import COUNTED, PROFILED
 
@@ -245,3 +246,41 @@ def test_every_state_of_the_fake_profiler_is_a_sentence_or_usable():
         if why:
             with pytest.raises(ProfilerError, match=why), profiler.recording():
                 pass
+
+
+def test_limits_of_a_pass_are_judged_and_shown_from_the_command_line(pytester):
+    done = run_pytest(
+        pytester,
+        """
+        @pytest.mark.gpuperf(memcpys="== 0", synchronizations="<= 0", api_calls="<= 1", peak_memory="<= 1 kB")
+        def test_kept(gpuperf, fake):
+            gpuperf.measure(fake.kernel(5e-6))
+
+        @pytest.mark.gpuperf(launches="== 1")
+        def test_broken(gpuperf, fake):
+            kernel = fake.kernel(5e-6)
+            gpuperf.measure(lambda: (kernel(), kernel()))
+        """,
+        conftest=fake_conftest(**SMALL, cupti="usable"),
+    )
+    assert done.account == {"collected": 5, "PASS": 4, "FAIL": 1}, done.text
+    assert "launches: 2 is not 1 (counted exactly, source cupti)" in done.text
+    page = (done.path / "reports" / "latest.html").read_text(encoding="utf-8")
+    assert "self-check" in page
+    assert "kernels (CUPTI)" in page
+    case = done.case("test_broken")
+    assert case["measurements"][0]["profile"]["kernels"][0]["count"] == 2
+    assert case["measurements"][0]["selfcheck"]["agrees"]
+
+
+def test_without_cupti_the_same_limits_are_unmeasured(pytester):
+    done = run_pytest(
+        pytester,
+        """
+        @pytest.mark.gpuperf(memcpys="== 0", synchronizations="<= 0", peak_memory="<= 1 kB")
+        def test_it(gpuperf, fake):
+            gpuperf.measure(fake.kernel(5e-6))
+        """,
+    )
+    assert done.account == {"collected": 3, "UNMEASURED": 3}, done.text
+    assert sorted(set(done.codes["test_it"])) == ["allocator-unknown", "no-cupti"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from plugin_runs import NO_GPU, SMALL, run_pytest
 from rules_bench import STILL, US, bench, device
 
-from pytest_gpuperf.device.profiler import ProfilerError
 from pytest_gpuperf.errors import NoSource, NotCapturable
+from pytest_gpuperf.testing import fake_conftest
+from pytest_gpuperf.testing.profiler import STATES
 from pytest_gpuperf.work import Work
 
 
@@ -55,7 +57,7 @@ def test_cupti_that_is_not_there_is_an_error_with_the_cause(state):
 def test_cupti_that_cannot_tell_is_an_error_and_never_a_number(state, code):
     fake = made(cupti=state)
     with bench(fake) as gpuperf:
-        with pytest.raises(ProfilerError, match=code):
+        with pytest.raises(NoSource, match=f"clock='cupti': {code}: "):
             gpuperf.measure(fake.kernel(5 * US), clock="cupti")
         assert not fake.profiler.on
         assert gpuperf.measure(fake.kernel(5 * US), name="after").time < 1
@@ -63,7 +65,7 @@ def test_cupti_that_cannot_tell_is_an_error_and_never_a_number(state, code):
 
 def test_a_body_without_records_is_an_error_and_never_zero():
     fake = made()
-    with bench(fake) as gpuperf, pytest.raises(ProfilerError, match="CUPTI recorded no work of the body"):
+    with bench(fake) as gpuperf, pytest.raises(NoSource, match="CUPTI recorded no work of the body"):
         gpuperf.measure(lambda: None, clock="cupti")
 
 
@@ -147,3 +149,41 @@ def test_compare_refuses_another_clock_than_its_own():
     fake = made()
     with bench(fake, clock="cupti") as gpuperf, pytest.raises(NoSource, match="compare: versions alternate on the device clock"):
         gpuperf.compare({"a": fake.kernel(5 * US), "b": fake.kernel(6 * US)})
+
+
+BODY = """
+def test_it(gpuperf, fake):
+    m = gpuperf.measure(fake.kernel(5e-6, stream=lambda: gpuperf.stream))
+    assert m.time < 1
+"""
+
+
+@pytest.mark.parametrize("where", ["option", "ini"])
+@pytest.mark.parametrize("clock", ["device", "cupti", "graph"])
+def test_the_option_and_its_twin_choose_the_source(pytester, clock, where):
+    ini = f"[pytest]\ngpuperf_clock = {clock}\n" if where == "ini" else "[pytest]\n"
+    words = [] if where == "ini" else [f"--gpuperf-clock={clock}"]
+    done = run_pytest(pytester, BODY, *words, conftest=fake_conftest(**SMALL, cupti="usable"), files={"pytest.ini": ini})
+    assert done.status == 0, done.text
+    assert done.case("test_it")["measurements"][0]["values"]["time"]["source"] == clock
+
+
+@pytest.mark.parametrize("state", ["", "wrong version"])
+def test_a_source_that_is_not_there_is_refused_before_anything_runs(pytester, state):
+    done = run_pytest(pytester, BODY, "--gpuperf-clock=cupti", conftest=fake_conftest(**SMALL, cupti=state))
+    assert done.status == 4
+    assert f"--gpuperf-clock=cupti: {STATES[state]}" in done.text
+    assert "test_it.py" not in done.text
+
+
+def test_a_source_that_records_nothing_fails_the_case_with_the_cause(pytester):
+    done = run_pytest(pytester, BODY, "--gpuperf-clock=cupti", conftest=fake_conftest(**SMALL, cupti="no records"))
+    assert done.status == 1
+    assert "cupti-no-records" in done.text
+    assert "NoSource: clock='cupti': cupti-no-records" in done.text
+    assert done.case("test_it")["verdict"] == "FAIL"
+
+
+def test_without_a_gpu_a_source_is_no_more_there_than_the_others(pytester):
+    done = run_pytest(pytester, "def test_it(gpuperf):\n    gpuperf.measure(lambda: None)\n", "--gpuperf-clock=cupti", conftest=NO_GPU)
+    assert done.status == 0, done.text

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _BUFFER_BYTES = 4 << 20
 _FORCED = 1
 #: What is recorded: always, and with `detail` besides.
-_ALWAYS = ("CONCURRENT_KERNEL", "MEMCPY", "MEMSET", "DRIVER")
+#: Calls of the runtime library hide those that it makes of the driver: work that it starts has the number of its own call.
+_ALWAYS = ("CONCURRENT_KERNEL", "MEMCPY", "MEMSET", "DRIVER", "RUNTIME")
 _DETAIL = ("MEMORY2",)
 
 
@@ -29,7 +30,7 @@ class _Sink:
         self.work: list[Work] = []
         self.calls: list[Call] = []
         self.memory: list[Allocation] = []
-        self._names: dict[int, str] = {}
+        self._names: dict[tuple[Any, int], str] = {}
         self._take = self._takers()
         cupti.activity_register_callbacks(lambda: (_BUFFER_BYTES, 0), self._completed)
 
@@ -55,21 +56,23 @@ class _Sink:
             if sign:
                 self.memory.append(Allocation(sign * int(one.bytes), one.timestamp * 1e-9))
 
-        def call(one: Any) -> None:
-            self.calls.append(Call(self._name(int(one.cbid)), one.start * 1e-9, one.end * 1e-9, int(one.thread_id), int(one.correlation_id)))
+        def call(domain: Any, one: Any) -> None:
+            name = self._name(domain, int(one.cbid))
+            self.calls.append(Call(name, one.start * 1e-9, one.end * 1e-9, int(one.thread_id), int(one.correlation_id)))
 
         return {
             int(kinds.CONCURRENT_KERNEL): lambda one: work("kernel", str(one.name), one),
             int(kinds.MEMCPY): lambda one: work("memcpy", copies(one.copy_kind).name, one, one.bytes),
             int(kinds.MEMSET): lambda one: work("memset", "memset", one, one.bytes),
-            int(kinds.DRIVER): call,
+            int(kinds.DRIVER): lambda one: call(self.cupti.CallbackDomain.DRIVER_API, one),
+            int(kinds.RUNTIME): lambda one: call(self.cupti.CallbackDomain.RUNTIME_API, one),
             int(kinds.MEMORY2): allocation,
         }
 
-    def _name(self, number: int) -> str:
-        if number not in self._names:
-            self._names[number] = str(self.cupti.get_callback_name(self.cupti.CallbackDomain.DRIVER_API, number))
-        return self._names[number]
+    def _name(self, domain: Any, number: int) -> str:
+        if (domain, number) not in self._names:
+            self._names[domain, number] = str(self.cupti.get_callback_name(domain, number))
+        return self._names[domain, number]
 
     def flush(self) -> None:
         """Let CUPTI hand over everything that is complete."""
@@ -117,13 +120,13 @@ class CuptiProfiler:
             self._sink = _Sink(cupti)
         kinds = [getattr(cupti.ActivityKind, name) for name in (*_ALWAYS, *(_DETAIL if detail else ()))]
         with contextlib.ExitStack() as stack:
+            sites = stack.enter_context(_watched(cupti, lines=detail))
             self._sink.flush()
             self._sink.forget()
             self._sink.dropped()
             for kind in kinds:
                 cupti.activity_enable(kind)
                 stack.callback(cupti.activity_disable, kind)
-            sites = stack.enter_context(_watched(cupti)) if detail else {}
             recording = _CuptiRecording(self._sink, self._wait, sites, detail=detail)
             recording.prove(self._prove)
             yield recording
@@ -175,31 +178,46 @@ def _with_site(call: Call, sites: dict[int, str]) -> Call:
 
 
 @contextlib.contextmanager
-def _watched(cupti: Any) -> Iterator[dict[int, str]]:
-    """Remember the line of every call in which the host waits, by its correlation, for a block; also of those that C code makes."""
+def _watched(cupti: Any, *, lines: bool) -> Iterator[dict[int, str]]:
+    """Be CUPTI's one subscriber for a block; with `lines` remember, by its correlation, where every call comes from in which the host waits.
+
+    Also of calls that C code makes: the callback runs in the thread that called. Whoever subscribed before and has not left, as torch.profiler
+    once it ran, has CUPTI set up in ways of its own: then nothing is recorded here.
+    """
     sites: dict[int, str] = {}
-    domain = cupti.CallbackDomain.DRIVER_API
     entering = int(cupti.ApiCallbackSite.API_ENTER)
 
     def called(_data: Any, _domain: int, _number: int, told: Any) -> None:
-        if int(told.callback_site) == entering:
-            sites[int(told.correlation_id)] = site_of(sys._getframe(0).f_back) or f"thread {threading.get_native_id()}"
+        # What this raises would come out of the user's call into CUDA.
+        with contextlib.suppress(Exception):
+            if int(told.callback_site) == entering:
+                sites[int(told.correlation_id)] = site_of(sys._getframe(0).f_back) or f"thread {threading.get_native_id()}"
 
-    wanted = [one for one in cupti.driver_api_trace_cbid if bare(one.name) in {row.name for row in WAITS}]
     parameters = cupti.SubscriberParams()
     parameters.struct_size = cupti.SUBSCRIBER_PARAMS_SIZE
     parameters.subscriber_name = "pytest-gpuperf"
     try:
         subscriber = cupti.subscribe_v2(called, None, parameters.ptr)
     except cupti.cuptiError as error:
-        other = getattr(parameters, "old_subscriber_name", "") or "another tool"
-        raise ProfilerError(Reason("no-cupti", f"CUPTI has one subscriber a process, and {other} is it: {_told(cupti, error)}")) from error
+        told = f"CUPTI takes one subscriber a process, and another, as torch.profiler once it ran, is it ({_told(cupti, error)})"
+        raise ProfilerError(Reason("no-cupti", told)) from error
     try:
-        for one in wanted:
-            cupti.enable_callback(1, subscriber, domain, one)
+        for domain, calls in _waiting(cupti) if lines else ():
+            for one in calls:
+                cupti.enable_callback(1, subscriber, domain, one)
         yield sites
     finally:
         cupti.unsubscribe(subscriber)
+
+
+def _waiting(cupti: Any) -> tuple[tuple[Any, list[Any]], ...]:
+    """Return, by domain, the numbers of the calls that WAITS names, in all their versions."""
+    names = {row.name for row in WAITS}
+    domains = cupti.CallbackDomain
+    return tuple(
+        (domain, [one for one in numbers if bare(one.name) in names])
+        for domain, numbers in ((domains.DRIVER_API, cupti.driver_api_trace_cbid), (domains.RUNTIME_API, cupti.runtime_api_trace_cbid))
+    )
 
 
 def _told(cupti: Any, error: Any) -> str:

@@ -35,7 +35,7 @@ class Work:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Call:
-    """One call of the driver by the host: its name, times in seconds, thread, and the line it comes from where that was asked for."""
+    """One call of the driver, or of the runtime library, by the host: its name, times in seconds, thread, and the line it comes from where that was asked for."""
 
     name: str
     start: float
@@ -155,6 +155,7 @@ WAITS: tuple[Wait, ...] = (
     Wait("cudaMemcpy", "copies and waits"),
     Wait("cudaMemcpy2D", "copies and waits"),
     Wait("cudaFree", "waits for what may use the memory"),
+    Wait("cudaFreeHost", "waits for what may use the memory"),
 )
 _WAITS = frozenset(row.name for row in WAITS)
 _SUFFIXES = ("_ptsz", "_ptds")
@@ -197,10 +198,26 @@ def windows_of(
     work, calls, memory = list(work), sorted(calls, key=lambda one: one.start), list(memory)
     found = []
     for begin, end in spans:
-        inside = tuple(one for one in calls if begin <= one.start < end)
+        inside = [one for one in calls if begin <= one.start < end]
         started = {one.correlation for one in inside}
         mine = sorted((one for one in work if one.correlation in started), key=lambda one: one.start)
-        found.append(Records(tuple(mine), inside, tuple(one for one in memory if begin <= one.at < end)))
+        found.append(Records(tuple(mine), tuple(outermost(inside)), tuple(one for one in memory if begin <= one.at < end)))
+    return found
+
+
+def outermost(calls: Iterable[Call]) -> list[Call]:
+    """Return calls less those that another one of the same thread made: the runtime calls the driver, and that is one call of the body.
+
+    >>> outer, inner, other = Call("cudaMalloc", 1.0, 2.0, 1, 7), Call("cuMemAlloc_v2", 1.1, 1.9, 1, 8), Call("cuInit", 1.2, 1.3, 2, 9)
+    >>> [one.name for one in outermost([outer, inner, other])]
+    ['cudaMalloc', 'cuInit']
+    """
+    reached: dict[int, float] = {}
+    found = []
+    for one in sorted(calls, key=lambda one: one.start):
+        if one.start >= reached.get(one.thread, float("-inf")):
+            found.append(one)
+            reached[one.thread] = one.end
     return found
 
 
