@@ -224,34 +224,53 @@ def test_a_body_on_the_legacy_stream_has_no_graph_clock(gpu, copied):
         gpu.measure(body, clock="graph")
 
 
-_AFTER_TORCH_PROFILER = """
-import sys, torch
-sys.path.insert(0, {tests!r})
+_SCRIPT = """
+import torch
 import pytest_gpuperf
 from torch.profiler import ProfilerActivity, profile
 x = torch.ones(1 << 20, device="cuda")
-with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]):
-    x.add_(1)
-    torch.cuda.synchronize()
-with pytest_gpuperf.session(limit=0.1) as gpuperf:
-    m = gpuperf.measure(lambda: x.add_(1) is None)
-    print("TIME", m.time)
-    print("CHECK", m.details["selfcheck"])
-    print("MEMCPYS", m.memcpys)
-    print("LAUNCHES", m.launches)
+
+def tell(key, ask):
     try:
-        print("CUPTI", gpuperf.measure(lambda: x.add_(1) is None, name="c", clock="cupti").time)
+        print(key, ask(), flush=True)
     except BaseException as error:
-        print("ERROR", type(error).__name__, str(error).splitlines()[0])
+        print(key, "ERROR", type(error).__name__, str(error).splitlines()[0], flush=True)
+
+def theirs():
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
+        x.add_(1)
+        torch.cuda.synchronize()
+    return sum(one.device_time_total > 0 and "vectorized" in one.key for one in seen.key_averages())
+
+def body():
+    x.add_(1)
+
+def ours(name):
+    m = gpuperf.measure(body, name=name)
+    tell(name + "-time", lambda: m.time)
+    tell(name + "-check", lambda: m.details["selfcheck"])
+    tell(name + "-memcpys", lambda: m.memcpys)
+    tell(name + "-launches", lambda: m.launches)
+    tell(name + "-cupti", lambda: gpuperf.measure(body, name=name + " c", clock="cupti").time)
+
+with pytest_gpuperf.session(limit=0.1) as gpuperf:
+    for order in {order!r}:
+        if order == "T":
+            tell("torch", theirs)
+        else:
+            gpuperf._case.selfchecked = False
+            ours(order)
 """
 
 
-def test_after_torch_profiler_nothing_is_zero(tmp_path):
-    script = tmp_path / "after.py"
-    script.write_text(_AFTER_TORCH_PROFILER.format(tests=str(tmp_path)))
+@pytest.mark.parametrize("order", [["T", "after"], ["before", "T", "after"]], ids=["torch first", "between"])
+def test_beside_torch_profiler_nothing_is_zero_and_nothing_of_it_breaks(tmp_path, order):
+    script = tmp_path / "both.py"
+    script.write_text(_SCRIPT.replace("{order!r}", repr(order)))
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False)
-    say(str((done.stdout[-3000:], done.stderr[-2000:])))
+    say(done.stdout[-4000:] + done.stderr[-1500:])
+    assert done.returncode == 0
     lines = dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)
-    assert "MEMCPYS" in lines
-    assert lines["MEMCPYS"].startswith(("0, cupti", "UNMEASURED cupti-no-records", "UNMEASURED no-cupti"))
-    assert "ERROR" in lines or lines["CUPTI"].endswith("cupti")
+    assert lines["torch"] == "1"
+    assert lines["after-memcpys"].startswith(("0, cupti", "UNMEASURED cupti-no-records", "UNMEASURED no-cupti"))
+    assert ", cupti" in lines["after-cupti"] or "ERROR NoSource" in lines["after-cupti"]
