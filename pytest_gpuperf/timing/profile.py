@@ -14,7 +14,7 @@ from pytest_gpuperf.timing.memory import Memory, watch_memory
 from pytest_gpuperf.timing.quiet import quiet_host
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from pytest_gpuperf.device.backend import Backend
     from pytest_gpuperf.timing.body import Body
@@ -51,7 +51,10 @@ class Profile:
         return {
             "source": "cupti",
             "calls": len(self.calls),
-            "kernels": [{"name": name[:_NAME], "count": count, "seconds": seconds} for name, (count, seconds) in self.kernels().items()][:_ROWS],
+            "kernels": [
+                {"name": name, "count": count, "seconds": seconds}
+                for name, (count, seconds) in zip(_shortened(self.kernels()), self.kernels().values(), strict=True)
+            ][:_ROWS],
             "copies": [{"kind": one.name, "bytes": one.nbytes} for one in (*last.of("memcpy"), *last.of("memset"))][:_ROWS],
             "waits": [{"call": call, "site": site or "line unknown", "count": count} for (call, site), count in waits.items()][:_ROWS],
             "api": [{"call": call, "count": count, "seconds": seconds} for call, (count, seconds) in _by_name(last.calls).items()][:_ROWS],
@@ -65,6 +68,21 @@ class Profile:
         each = [_by_name(one.of("kernel")) for one in self.calls]
         names = dict.fromkeys(name for one in each for name in one)
         return {name: (each[-1].get(name, (0, 0.0))[0], statistics.median(one.get(name, (0, 0.0))[1] for one in each)) for name in names}
+
+
+def _shortened(names: Iterable[str]) -> list[str]:
+    """Cut names to what a record holds; those that are then the same get numbers.
+
+    >>> [one[-3:] for one in _shortened(["a" * 300, "a" * 301, "b"])]
+    ['aaa', 'a#2', 'b']
+    """
+    seen: collections.Counter[str] = collections.Counter()
+    found = []
+    for name in names:
+        short = name[:_NAME]
+        seen[short] += 1
+        found.append(short if seen[short] == 1 else f"{short}#{seen[short]}")
+    return found
 
 
 def _by_name(rows: Sequence[Any]) -> dict[str, tuple[int, float]]:

@@ -28,6 +28,8 @@ _SECONDS = 40e-3
 #: Both clocks are right to this much: seconds, or a share of the time, whichever is more.
 NEAR = 0.3e-6
 _SHARE = 0.03
+#: No device moves more bytes a second.
+_RATE = 8e12
 #: CUPTI slows down kernels that the L2 does not hold.
 _PERTURBED = 0.10
 
@@ -75,12 +77,18 @@ def bounds_of(device: float, footprint: int, l2_bytes: int) -> tuple[float, floa
     return -near, near if footprint < l2_bytes // 2 else max(NEAR, _PERTURBED * device)
 
 
-def footprint_of(request: Request) -> int:
-    """Return the bytes that a call touches: those of its Work, else of its declared and given arrays on the device."""
+def footprint_of(request: Request, seconds: float) -> int:
+    """Return the bytes that a call touches: those of its Work, else of the arrays that it is given and that are declared.
+
+    A body that is given none has them in its closure, where nobody sees their sizes: then what the device could move in its time.
+    """
     if request.body.work is not None and request.body.work.bytes:
         return request.body.work.bytes
-    arrays = [*request.outputs, *request.inout, *request.body.arguments[0]]
-    return sum({one.address: one.nbytes for one in device_arrays(arrays)}.values())
+    given = device_arrays(list(request.body.arguments[0]))
+    if not given:
+        return int(seconds * _RATE)
+    declared = device_arrays([*request.outputs, *request.inout])
+    return sum({one.address: one.nbytes for one in (*given, *declared)}.values())
 
 
 def self_check(instruments: Instruments, request: Request, buffers: Buffers, rounds: list[list[float]], tick: float) -> SelfCheck | None:
@@ -104,7 +112,7 @@ def self_check(instruments: Instruments, request: Request, buffers: Buffers, rou
     if not spans:
         return SelfCheck(why=f"a call takes longer than the check may, {_SECONDS * 1e3:.0f} ms", seconds=seconds)
     ours = stats.centre_interval(rounds, tick)
-    low, high = bounds_of(ours.centre, footprint_of(request), instruments.limits.l2_bytes)
+    low, high = bounds_of(ours.centre, footprint_of(request, ours.centre), instruments.limits.l2_bytes)
     # A few calls of a body whose times scatter have a median that scatters: that is no quarrel between clocks.
     loose = ours.half_width + stats.centre_interval([[one] for one in spans], tick).half_width
     return SelfCheck(ours.centre, statistics.median(spans), low - loose, high + loose, len(spans), seconds)
