@@ -61,10 +61,8 @@ def test_the_footprint_is_that_of_the_arrays_where_nobody_says_work(given, agree
     fake = device("GPU-selfcheck", cupti="usable", cupti_slowdown=0.06, **STILL)
     with bench(fake) as gpuperf:
         kernel = fake.kernel(100 * US)
-        if given:
-            m = gpuperf.measure(lambda array: kernel(), fake.array(given // 4))
-        else:
-            m = gpuperf.measure(kernel)
+        arrays = [fake.array(given // 4)] if given else []
+        m = gpuperf.measure(lambda *_: kernel(), *arrays)
         assert m.details["selfcheck"]["agrees"] is agrees
 
 
