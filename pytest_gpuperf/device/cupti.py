@@ -30,6 +30,8 @@ class _Sink:
         self.work: list[Work] = []
         self.calls: list[Call] = []
         self.memory: list[Allocation] = []
+        # CUPTI counts nanoseconds since 1970, more than a float holds: seconds are counted from here.
+        self._zero = int(cupti.get_timestamp())
         self._names: dict[tuple[Any, int], str] = {}
         self._take = self._takers()
         cupti.activity_register_callbacks(lambda: (_BUFFER_BYTES, 0), self._completed)
@@ -46,7 +48,9 @@ class _Sink:
 
         def work(kind: str, name: str, one: Any, nbytes: int = 0) -> None:
             self.work.append(
-                Work(kind, name, one.start * 1e-9, one.end * 1e-9, int(one.stream_id), int(one.correlation_id), int(one.graph_node_id), int(nbytes))
+                Work(
+                    kind, name, self.seconds(one.start), self.seconds(one.end), int(one.stream_id), int(one.correlation_id), int(one.graph_node_id), int(nbytes)
+                )
             )
 
         def allocation(one: Any) -> None:
@@ -54,11 +58,11 @@ class _Sink:
                 return
             sign = {int(operations.ALLOCATION): 1, int(operations.RELEASE): -1}.get(int(one.memory_operation_type), 0)
             if sign:
-                self.memory.append(Allocation(sign * int(one.bytes), one.timestamp * 1e-9))
+                self.memory.append(Allocation(sign * int(one.bytes), self.seconds(one.timestamp)))
 
         def call(domain: Any, one: Any) -> None:
             name = self._name(domain, int(one.cbid))
-            self.calls.append(Call(name, one.start * 1e-9, one.end * 1e-9, int(one.thread_id), int(one.correlation_id)))
+            self.calls.append(Call(name, self.seconds(one.start), self.seconds(one.end), int(one.thread_id), int(one.correlation_id)))
 
         return {
             int(kinds.CONCURRENT_KERNEL): lambda one: work("kernel", str(one.name), one),
@@ -73,6 +77,14 @@ class _Sink:
         if (domain, number) not in self._names:
             self._names[domain, number] = str(self.cupti.get_callback_name(domain, number))
         return self._names[domain, number]
+
+    def seconds(self, stamp: int) -> float:
+        """Return a time stamp of CUPTI in seconds."""
+        return (int(stamp) - self._zero) * 1e-9
+
+    def now(self) -> float:
+        """Return CUPTI's time in seconds."""
+        return self.seconds(self.cupti.get_timestamp())
 
     def flush(self) -> None:
         """Let CUPTI hand over everything that is complete."""
@@ -142,12 +154,11 @@ class _CuptiRecording:
     @contextlib.contextmanager
     def window(self) -> Iterator[None]:
         """Mark the calls of a block."""
-        stamp = self._sink.cupti.get_timestamp
-        begin = stamp()
+        begin = self._sink.now()
         try:
             yield
         finally:
-            self._spans.append((begin * 1e-9, stamp() * 1e-9))
+            self._spans.append((begin, self._sink.now()))
 
     def read(self) -> list[Records]:
         """Return the records of the windows."""

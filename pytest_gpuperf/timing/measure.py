@@ -229,9 +229,9 @@ def _constant(instruments: Instruments, request: Request, first: First) -> tuple
 
 
 def _self_check(instruments: Instruments, request: Request, buffers: Buffers, first: First, taken: Taken) -> SelfCheck | None:
-    constant, _ = _constant(instruments, request, first)
+    constant, half = _constant(instruments, request, first)
     calls = [[(raw - constant) / taken.batch for raw in one] for one in taken.rounds]
-    return self_check(instruments, request, buffers, calls, instruments.limits.tick)
+    return self_check(instruments, request, buffers, calls, instruments.limits.tick, half / taken.batch)
 
 
 def assemble(

@@ -30,8 +30,8 @@ NEAR = 0.3e-6
 _SHARE = 0.03
 #: No device moves more bytes a second.
 _RATE = 8e12
-#: CUPTI slows down kernels that the L2 does not hold.
-_PERTURBED = 0.10
+#: CUPTI slows down kernels that the L2 does not hold: 6 to 11.4 % seen on an H200, most for a copy of 2^22 floats after a clean flush.
+_PERTURBED = 0.15
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def bounds_of(device: float, footprint: int, l2_bytes: int) -> tuple[float, floa
     """Return how far CUPTI may be below and above the device clock, in seconds, for a body that touches `footprint` bytes.
 
     >>> [round(one * 1e6, 2) for one in bounds_of(5e-6, 1 << 20, 60 << 20)], [round(one * 1e6, 2) for one in bounds_of(100e-6, 1 << 30, 60 << 20)]
-    ([-0.3, 0.3], [-3.0, 10.0])
+    ([-0.3, 0.3], [-3.0, 15.0])
     """
     near = max(NEAR, _SHARE * device)
     return -near, near if footprint < l2_bytes // 2 else max(NEAR, _PERTURBED * device)
@@ -91,10 +91,12 @@ def footprint_of(request: Request, seconds: float) -> int:
     return sum({one.address: one.nbytes for one in (*given, *declared)}.values())
 
 
-def self_check(instruments: Instruments, request: Request, buffers: Buffers, rounds: list[list[float]], tick: float) -> SelfCheck | None:
+def self_check(
+    instruments: Instruments, request: Request, buffers: Buffers, rounds: list[list[float]], tick: float, systematic: float
+) -> SelfCheck | None:
     """Record some calls in the cache state of the measurement and compare medians; None where there is no CUPTI.
 
-    `rounds` are the seconds of the timed calls. The profiler is off again on return.
+    `rounds` are the seconds of the timed calls, `systematic` the half-width of their constant. The profiler is off again on return.
     """
     backend = instruments.backend
     if backend.profiler.missing():
@@ -113,8 +115,8 @@ def self_check(instruments: Instruments, request: Request, buffers: Buffers, rou
         return SelfCheck(why=f"a call takes longer than the check may, {_SECONDS * 1e3:.0f} ms", seconds=seconds)
     ours = stats.centre_interval(rounds, tick)
     low, high = bounds_of(ours.centre, footprint_of(request, ours.centre), instruments.limits.l2_bytes)
-    # A few calls of a body whose times scatter have a median that scatters: that is no quarrel between clocks.
-    loose = ours.half_width + stats.centre_interval([[one] for one in spans], tick).half_width
+    # CUPTI must be near the interval, not the point: what the device clock says of itself is no quarrel, nor that few scattered calls have a scattered median.
+    loose = systematic + ours.half_width + stats.centre_interval([[one] for one in spans], tick).half_width
     return SelfCheck(ours.centre, statistics.median(spans), low - loose, high + loose, len(spans), seconds)
 
 
