@@ -201,7 +201,7 @@ def test_dropped_records_are_counted_and_refused(stand, profiler):
 
 def test_another_subscriber_is_named_and_left_alone(stand, profiler):
     stand.taken = True
-    with pytest.raises(ProfilerError, match=r"no-cupti: CUPTI takes one subscriber a process.*ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED"):
+    with pytest.raises(ProfilerError, match=r"cupti-taken: CUPTI takes one subscriber a process.*ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED"):
         recorded(profiler, stand.kernel)
     assert not stand.enabled
 

@@ -132,7 +132,7 @@ def test_a_count_beyond_its_limit_fails(fake, gpuperf):
 
 
 @pytest.mark.parametrize(
-    ("state", "code"), [("", "no-cupti"), ("wrong version", "no-cupti"), ("no records", "cupti-no-records"), ("drops", "cupti-dropped")]
+    ("state", "code"), [("", "no-cupti"), ("wrong version", "no-cupti"), ("taken", "cupti-taken"), ("no records", "cupti-no-records"), ("drops", "cupti-dropped")]
 )
 def test_a_profiler_that_cannot_tell_is_a_reason_and_never_a_zero(state, code):
     fake = made(cupti=state)

@@ -85,7 +85,7 @@ def test_without_cupti_it_costs_nothing_and_says_nothing():
     assert m.time.reason is None
 
 
-@pytest.mark.parametrize("state", ["no records", "drops"])
+@pytest.mark.parametrize("state", ["taken", "no records", "drops"])
 def test_a_profiler_that_cannot_tell_is_no_quarrel_but_is_said(state):
     m = checked(cupti=state)
     assert m.details["selfcheck"]["why"].startswith("UNMEASURED cupti-")

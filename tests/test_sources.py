@@ -53,7 +53,7 @@ def test_cupti_that_is_not_there_is_an_error_with_the_cause(state):
         gpuperf.measure(fake.kernel(5 * US), clock="cupti")
 
 
-@pytest.mark.parametrize(("state", "code"), [("no records", "cupti-no-records"), ("drops", "cupti-dropped")])
+@pytest.mark.parametrize(("state", "code"), [("taken", "cupti-taken"), ("no records", "cupti-no-records"), ("drops", "cupti-dropped")])
 def test_cupti_that_cannot_tell_is_an_error_and_never_a_number(state, code):
     fake = made(cupti=state)
     with bench(fake) as gpuperf:

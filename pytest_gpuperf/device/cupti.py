@@ -211,7 +211,7 @@ def _watched(cupti: Any, *, lines: bool) -> Iterator[dict[int, str]]:
         subscriber = cupti.subscribe_v2(called, None, parameters.ptr)
     except cupti.cuptiError as error:
         told = f"CUPTI takes one subscriber a process, and another, as torch.profiler once it ran, is it ({_told(cupti, error)})"
-        raise ProfilerError(Reason("no-cupti", told)) from error
+        raise ProfilerError(Reason("cupti-taken", told)) from error
     try:
         for domain, calls in _waiting(cupti) if lines else ():
             for one in calls:

@@ -21,6 +21,7 @@ STATES = {
     "": "cupti-python is not installed",
     "usable": "",
     "wrong version": "cupti-python 13.4.0 does not fit the loaded CUPTI 13.0",
+    "taken": "",
     "no records": "",
     "drops": "",
 }
@@ -69,6 +70,8 @@ class FakeProfiler:
         """Record for a block."""
         if self.missing():
             raise ProfilerError(Reason("no-cupti", self.missing()))
+        if self._engine.spec.cupti == "taken":
+            raise ProfilerError(Reason("cupti-taken"))
         self._forget()
         self.on, self._engine.profiled = True, True
         self._detail = detail

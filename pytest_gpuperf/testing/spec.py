@@ -69,7 +69,7 @@ class FakeSpec:
     foreign_utilization: int = 0
     foreign_processes: tuple[int, ...] = ()
     foreign_slowdown: float = 1.0
-    #: the profiler: "" for none installed, "usable", "wrong version", "no records" (as after torch.profiler) or "drops"
+    #: the profiler: "" for none installed, "usable", "wrong version", "taken" (as after torch.profiler), "no records" or "drops"
     cupti: str = ""
     #: what its records of a duration are too long by, in seconds, and how much longer kernels run while it records, as a share
     cupti_error: float = 0.0
