@@ -166,19 +166,31 @@ def test_the_check_is_made_once_a_case(gpu, copied):
     assert gpu.measure(body, name="again").details["selfcheck"] is None
 
 
+def _quickest(backend, call):
+    """Return the least host time of a call: the median of a shared machine moves by half from one second to the next."""
+    found = []
+    for _ in range(200):
+        backend.synchronize()
+        start = backend.now()
+        call()
+        found.append(backend.now() - start)
+    backend.synchronize()
+    return min(found)
+
+
 def test_times_and_calls_are_as_before_once_it_is_off(gpu, gpu_runtime, copied):
-    small, *_ = copied(1 << 12)
-    large, *_ = copied(1 << 26)
-    before = [gpu.measure(body, name=f"{name} before") for name, body in (("small", small), ("large", large))]
-    with gpu_runtime.backend.profiler.recording(detail=True) as recording:
+    backend = gpu_runtime.backend
+    bodies = {"small": copied(1 << 12)[0], "large": copied(1 << 26)[0]}
+    before = {name: (gpu.measure(body, name=f"{name} before").time, _quickest(backend, body)) for name, body in bodies.items()}
+    with backend.profiler.recording(detail=True) as recording:
         with recording.window():
-            small()
+            bodies["small"]()
         assert recording.read()
-    after = [gpu.measure(body, name=f"{name} after") for name, body in (("small", small), ("large", large))]
-    for one, other in zip(before, after, strict=True):
-        say(str((one.time, other.time, one.host_time, other.host_time)))
-        assert abs(one.time.point - other.time.point) <= max(0.01 * one.time.point, 0.1 * US)
-        assert other.host_time.point <= 1.3 * one.host_time.point + 2 * US
+    after = {name: (gpu.measure(body, name=f"{name} after").time, _quickest(backend, body)) for name, body in bodies.items()}
+    say(f"{before} {after}")
+    for name, (time, host) in before.items():
+        assert abs(time.point - after[name][0].point) <= max(0.01 * time.point, 0.1 * US)
+        assert after[name][1] <= 1.2 * host
 
 
 @pytest.mark.parametrize("cache", ["warm", "cold"])
