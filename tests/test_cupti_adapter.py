@@ -38,7 +38,7 @@ class Stand:
         self.SubscriberParams = lambda: types.SimpleNamespace(ptr=0, old_subscriber_name="")
         self.enabled, self.clock, self.number, self.pending = [], 1_795_690_475_630_644_964, 0, []
         self.lost, self.silent, self.taken, self.subscribed, self.registered = 0, False, False, None, 0
-        self.watched = set()
+        self.watched, self.held = set(), False
 
     def activity_register_callbacks(self, requested, completed):
         self.registered += 1
@@ -53,6 +53,7 @@ class Stand:
 
     def activity_flush_all(self, flag):
         pending, self.pending = self.pending, []
+        self.held = bool(self.enabled)
         self.completed([one for one in pending if one.kind in self.enabled and not self.silent])
 
     def activity_get_num_dropped_records(self, context, stream, address):
@@ -204,6 +205,17 @@ def test_another_subscriber_is_named_and_left_alone(stand, profiler):
     with pytest.raises(ProfilerError, match=r"cupti-taken: CUPTI takes one subscriber a process.*ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED"):
         recorded(profiler, stand.kernel)
     assert not stand.enabled
+
+
+@pytest.mark.parametrize("detail", [False, True])
+def test_no_buffer_is_left_with_cupti_once_nothing_is_on(stand, profiler, detail):
+    with profiler.recording(detail=detail) as recording:
+        recording.read()
+        stand.kernel("between the last flush and the end")
+        assert stand.held
+    assert not stand.held
+    assert not stand.pending
+    assert recorded(profiler) == []
 
 
 def test_a_body_that_raises_leaves_nothing_on(stand, profiler):

@@ -95,6 +95,11 @@ class _Sink:
         for held in (self.work, self.calls, self.memory):
             held.clear()
 
+    def give_back(self) -> None:
+        """Let CUPTI hand over what it still holds, once nothing is on: a buffer of ours that it kept would take the records of the next profiler."""
+        self.flush()
+        self.forget()
+
     def dropped(self) -> int:
         """Return how many records CUPTI had no room for since it was asked last."""
         count = ctypes.c_size_t(0)
@@ -136,6 +141,7 @@ class CuptiProfiler:
             self._sink.flush()
             self._sink.forget()
             self._sink.dropped()
+            stack.callback(self._sink.give_back)
             for kind in kinds:
                 cupti.activity_enable(kind)
                 stack.callback(cupti.activity_disable, kind)
