@@ -97,7 +97,9 @@ class _Sink:
 
     def give_back(self) -> None:
         """Let CUPTI hand over what it still holds, once nothing is on: a buffer of ours that it kept would take the records of the next profiler."""
-        self.flush()
+        # Where the context is lost this fails too, and the error that lost it is the one to be seen.
+        with contextlib.suppress(Exception):
+            self.flush()
         self.forget()
 
     def dropped(self) -> int:
