@@ -207,8 +207,7 @@ def _sample(instruments: Instruments, request: Request, buffers: Buffers, first:
         if request.graphed is not None:
             body = stack.enter_context(request.graphed())
         if request.clock == CUPTI:
-            watch = CuptiWatch(backend, stack.enter_context(backend.profiler.recording()))
-            stack.callback(watch.close)
+            watch = CuptiWatch(watch, stack.enter_context(backend.profiler.recording()))
         plan = Plan(request.cache, request.limit, max(request.samples.get("time", 0), 0), max(1.0, 4 * first.host * request.calls))
         sampler = Sampler(
             backend, watch, instruments.flusher, body, buffers, plan, request.stream,

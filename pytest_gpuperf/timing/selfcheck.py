@@ -123,15 +123,13 @@ def self_check(
 def _recorded(instruments: Instruments, request: Request, buffers: Buffers) -> list[float]:
     backend = instruments.backend
     with backend.profiler.recording() as recording:
-        watch = CuptiWatch(backend, recording)
-        try:
-            plan = Plan(request.cache, request.limit)
-            sampler = Sampler(backend, watch, instruments.flusher, request.body, buffers, plan, request.stream, tick=instruments.limits.tick)
-            start = backend.now()
-            sampler.readings(1)
-            cost = backend.now() - start
-            calls = min(CALLS, int(_SECONDS / max(cost, 1e-6)))
-            # The reading that only told the cost, the first beside CUPTI, does not count.
-            return [watch.read(one) for one in sampler.readings(calls)] if calls >= _LEAST else []
-        finally:
-            watch.close()
+        watch = CuptiWatch(instruments.watch, recording)
+        plan = Plan(request.cache, request.limit)
+        sampler = Sampler(backend, watch, instruments.flusher, request.body, buffers, plan, request.stream, tick=instruments.limits.tick)
+        start = backend.now()
+        first = sampler.readings(1)
+        cost = backend.now() - start
+        # The first call beside CUPTI tells what one costs, and does not count.
+        watch.read(first[0])
+        calls = min(CALLS, int(_SECONDS / max(cost, 1e-6)))
+        return [watch.read(one) for one in sampler.readings(calls)] if calls >= _LEAST else []

@@ -30,10 +30,10 @@ CALLS = 20
 class CuptiWatch(Stopwatch):
     """A stopwatch that reads the span of CUPTI's records of a body, first start to last end, on the same blocked stream."""
 
-    def __init__(self, backend: Backend, recording: Recording) -> None:
-        """Keep the recording, which the caller began and will end."""
-        super().__init__(backend)
-        self._recording = recording
+    def __init__(self, watch: Stopwatch, recording: Recording) -> None:
+        """Keep the device clock's own stopwatch, with its events, and the recording, which the caller began and will end."""
+        super().__init__(watch.backend)
+        self._watch, self._recording = watch, recording
         self._started = 0
         self._spans: list[float] = []
 
@@ -46,14 +46,14 @@ class CuptiWatch(Stopwatch):
             with self._recording.window():
                 body()
 
-        reading = super().start(marked, stream, timeout, before, runway=runway)
+        reading = self._watch.start(marked, stream, timeout, before, runway=runway)
         number, self._started = self._started, self._started + 1
         return dataclasses.replace(reading, start=(number, reading.start))
 
     def read(self, reading: Reading) -> float:
         """Wait for a reading and return the span in seconds; ProfilerError where CUPTI has nothing of the body."""
         number: int = reading.start[0]
-        raw = super().read(dataclasses.replace(reading, start=reading.start[1]))
+        raw = self._watch.read(dataclasses.replace(reading, start=reading.start[1]))
         if number >= len(self._spans):
             self._spans += [one.span for one in self._recording.read()]
         if not self._spans[number]:
