@@ -7,14 +7,16 @@ import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pytest_gpuperf.errors import BadBudget
-from pytest_gpuperf.options import CACHES
+from pytest_gpuperf.errors import BadBudget, NoSource
+from pytest_gpuperf.options import CACHES, CLOCKS
 from pytest_gpuperf.timing.body import Body
 from pytest_gpuperf.timing.sustained import DUTIES
 from pytest_gpuperf.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from pytest_gpuperf.runtime import Runtime
 
 #: pytest shows the test's own lines, not the plugin's.
 __tracebackhide__ = True
@@ -100,6 +102,20 @@ def _one_of(option: str, given: str, known: Sequence[str], noun: str) -> str:
         message = f"{option}={given!r}: no such {noun}" + (f"; nearest {near[0]!r}" if near else f"; one of {', '.join(known)}")
         raise ValueError(message)
     return given
+
+
+def read_clock(given: str | None, runtime: Runtime) -> str:
+    """Return the source of a time; ValueError with the nearest one where there is no such, NoSource where it cannot be had here."""
+    clock = runtime.config.clock if given is None else given
+    if clock not in CLOCKS:
+        near = difflib.get_close_matches(str(clock), CLOCKS, 1)
+        message = f"clock={clock!r}: no such source" + (f"; nearest {near[0]!r}" if near else f"; one of {', '.join(CLOCKS)}")
+        raise ValueError(message)
+    if clock == "cupti" and runtime.backend is not None and runtime.config.enabled:
+        why = runtime.backend.profiler.missing()
+        if why:
+            raise NoSource(f"clock='cupti': {why}\nInstall pytest-gpuperf[cupti] in the version of the CUDA libraries, or ask for another source.")
+    return clock
 
 
 def listed(arrays: Any) -> list[Any]:

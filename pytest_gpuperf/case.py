@@ -67,6 +67,8 @@ class Case:
         self.unchecked: list[tuple[str, Reason]] = []
         self.raised: BudgetExceeded | NotIdentical | None = None
         self.judged = False
+        #: Whether a measurement has held the sources of a time against each other.
+        self.selfchecked = False
         #: Hears of every part of the record as soon as it is known: `measurements=`, `comparisons=`, `checks=` or `budgets=` with one entry.
         self.tell: Callable[..., None] = _nobody
         self._thread = threading.get_ident()

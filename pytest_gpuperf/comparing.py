@@ -12,7 +12,7 @@ from pytest_gpuperf.arguments import read_body, read_cache
 from pytest_gpuperf.case import Check
 from pytest_gpuperf.comparison import Comparison
 from pytest_gpuperf.device.streams import handle_of
-from pytest_gpuperf.errors import NotIdentical
+from pytest_gpuperf.errors import NoSource, NotIdentical
 from pytest_gpuperf.identity.bits import identical
 from pytest_gpuperf.measurement import Measurement
 from pytest_gpuperf.nvtx_ranges import measurement_range, slug
@@ -86,6 +86,8 @@ def run_comparison(runtime: Runtime, case: Case, given: Given) -> Comparison:
         raise ValueError(message)
     names = {version: case.name_for(f"{given.name}/{version}") for version in bodies}
     cache = read_cache(given.cache, runtime.config.cache)
+    if runtime.config.clock != "device" and runtime.config.enabled:
+        raise NoSource(f"compare: versions alternate on the device clock, which --gpuperf-clock={runtime.config.clock} does not ask for\nRun comparisons with --gpuperf-clock=device.")
     hole = runtime.hole if runtime.config.enabled else Reason("needs-gpuperf")
     seed = zlib.crc32(f"{case.nodeid}::{given.name}".encode("utf-8", "backslashreplace"))
     if hole is not None:

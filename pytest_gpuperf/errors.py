@@ -32,6 +32,10 @@ class NotCapturable(GpuPerfError):
     """A body that cannot be captured into a graph; says what forbade it, by its CUDA name, and the next step."""
 
 
+class NoSource(GpuPerfError):
+    """A source of times that was asked for and cannot be had; names the cause. Another source never stands in for it."""
+
+
 class RunFileError(GpuPerfError):
     """A run file or journal that cannot be read or written; names the file and the cause."""
 

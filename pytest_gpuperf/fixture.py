@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from pytest_gpuperf.arguments import call_once, listed, read_body, read_budget, read_cache, read_duty
+from pytest_gpuperf.arguments import call_once, listed, read_body, read_budget, read_cache, read_clock, read_duty
 from pytest_gpuperf.budgets.collect import choose, read_limits
 from pytest_gpuperf.case import Case, Check, plain_error
 from pytest_gpuperf.device.streams import StreamHandle, as_stream
@@ -93,6 +93,7 @@ class GpuPerf:
         stream: Any = None,
         cache: str | None = None,
         duty: str = "spaced",
+        clock: str | None = None,
         samples: int = 0,
         budget: Mapping[str, Any] | None = None,
         **kw: Any,
@@ -101,9 +102,9 @@ class GpuPerf:
 
         `outputs` are arrays that the body writes whole, `inout` arrays that it changes (each call starts from the same bits); both are
         digested after timed calls, which must all leave the same bits unless `varies`. `inputs` rotates argument sets in place of `args`.
-        `setup` runs before every call, untimed. `cache` is cold, warm, steady or cold-dirty; `duty` spaced, or sustained: the
-        device works without a gap, for kernels that live at its power limit. `samples` is the least number of samples; `budget` limits of this
-        measurement, as {"time": "<= 12 us"}. On return the buffers hold exactly one call from the entry state.
+        `setup` runs before every call, untimed. `cache` is cold, warm, steady or cold-dirty; `clock` the source of the time: device, cupti or graph;
+        `duty` spaced, or sustained: the device works without a gap, for kernels that live at its power limit. `samples` is the least number of
+        samples; `budget` limits of this measurement, as {"time": "<= 12 us"}. On return the buffers hold exactly one call from the entry state.
 
         Raises NotIdentical where timed calls differ or leave outputs unwritten, BadBudget for a limit that cannot be read, and whatever the
         body raises. Without a GPU, or without --gpuperf, the body runs once and every Value is UNMEASURED.
@@ -119,6 +120,7 @@ class GpuPerf:
         chosen = self._case.name_for(name)
         body = read_body(fn, args, inputs, kw, work, setup, varies=varies, options=_OPTIONS)
         state, duty = read_cache(cache, self._runtime.config.cache), read_duty(duty)
+        source = read_clock(clock, self._runtime)
         own = choose(read_limits(read_budget(budget, chosen), f"measure({chosen!r})", "budget=", chosen), self._runtime.device, f"measure({chosen!r})")
         self._case.abandoned[chosen] = own
         hole = self._runtime.hole if self._runtime.config.enabled else Reason("needs-gpuperf")
@@ -128,7 +130,8 @@ class GpuPerf:
             if self._runtime.config.enabled and (listed(outputs) or listed(inout)):
                 self._case.unchecked.append((chosen, hole))
         else:
-            made = run_measurement(self._runtime, self._case, Wanted(chosen, body, state, listed(outputs), listed(inout), own, stream, samples, duty))
+            wanted = Wanted(chosen, body, state, listed(outputs), listed(inout), own, stream, samples, source, duty)
+            made = run_measurement(self._runtime, self._case, wanted)
         made.account = self._case.require
         for quantity in made.lazy:
             if self._case.has_limit(quantity, chosen, own):

@@ -96,6 +96,12 @@ class Measurement:
             raise AttributeError(error.args[0]) from None
 
     @property
+    def kernels_by_name(self) -> dict[str, tuple[int, float]]:
+        """How often one call launches each kernel, and the seconds that it takes by CUPTI; Unmeasured where `kernels` is."""
+        _ = self["kernels"].point
+        return {one["name"]: (one["count"], one["seconds"]) for one in self.details["profile"]["kernels"]}
+
+    @property
     def roof(self) -> Value:
         """Time of our own move kernel with exactly the bytes of Work, in the same cache state; measured at its first use."""
         if self._roof is None:

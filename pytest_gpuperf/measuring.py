@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pytest_gpuperf.device.profiler import ProfilerError
 from pytest_gpuperf.device.streams import handle_of
+from pytest_gpuperf.errors import NoSource
 from pytest_gpuperf.measurement import Measurement
 from pytest_gpuperf.nvtx_ranges import measurement_range, slug
 
@@ -35,13 +38,16 @@ class Wanted:
     own: list[Budget]
     stream: Any
     samples: int
+    clock: str
     duty: str = "spaced"
 
 
 def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement:
     """Measure one body on the device of a runtime; its NotIdentical, if any, is `details["failure"]`."""
-    from pytest_gpuperf.timing.graph import Graph, count_launches, kernels_of, not_alone
+    from pytest_gpuperf.profiling import Profiling, wants_profile
+    from pytest_gpuperf.timing.graph import Graph
     from pytest_gpuperf.timing.measure import Request, measure
+    from pytest_gpuperf.timing.sources import DEVICE, GRAPH, calls_of, graphed
 
     body, cache = wanted.body, wanted.cache
     handle = runtime.stream if wanted.stream is None else handle_of(wanted.stream)
@@ -49,6 +55,7 @@ def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement
     key = runtime.key_of(body.function.body.function if isinstance(body.function, Graph) else body.function)
     label = slug(case.nodeid, wanted.name)
     assert runtime.backend is not None
+    calls = calls_of(body, cache, changes=bool(wanted.inout))
     with runtime.locked(case.nodeid) as waited:
         began = runtime.backend.now()
         tools = runtime.instruments(handle)
@@ -63,25 +70,31 @@ def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement
             ran_before=key in runtime.ran,
             foreign=runtime.foreign,
             duty=wanted.duty,
+            clock=wanted.clock,
+            graphed=partial(graphed, runtime.backend, runtime.on_stream, body, calls, handle) if wanted.clock == GRAPH else None,
+            calls=calls if wanted.clock == GRAPH else 1,
+            selfcheck=wanted.clock == DEVICE and not case.selfchecked,
+            profiled=wants_profile(runtime, case, wanted.name, wanted.own),
             listener=case,
         )
         runtime.ran.add(key)
         with measurement_range(label), runtime.on_stream(handle if wanted.stream is not None else None):
-            timed = measure(tools, request)
+            try:
+                timed = measure(tools, request)
+            except ProfilerError as error:
+                cause = error.reason.cause
+                message = f"clock={wanted.clock!r}: {cause.code}: {error.reason.detail or cause.sentence}\nNext: {cause.next_step}, or ask for another source."
+                raise NoSource(message) from error
+        case.selfchecked = case.selfchecked or (request.selfcheck and timed.details["samples"] is not None)
         seconds = runtime.backend.now() - began
 
     def roof_of() -> Value:
         assert body.work is not None
         with runtime.locked(case.nodeid):
-            return dataclasses.replace(runtime.roofs(handle).of(body.work, cache), listener=case)
+            return dataclasses.replace(runtime.roofs(handle, wanted.clock).of(body.work, cache), listener=case)
 
-    def launches() -> Value:
-        assert runtime.backend is not None
-        hole = runtime.hole or not_alone(timed.values["time"].reason)
-        return kernels_of(hole, case) if hole else count_launches(runtime.backend, runtime.on_stream, body, timed.details["body"], handle, case)
-
-    lazy = {"launches": launches}
-    made = Measurement(wanted.name, timed.result, timed.values, body.work, timed.context, runtime.device, timed.drift, case, roof_of, lazy=lazy)
+    profiling = Profiling(runtime, case, body, [*wanted.outputs, *wanted.inout], handle, timed)
+    made = Measurement(wanted.name, timed.result, timed.values, body.work, timed.context, runtime.device, timed.drift, case, roof_of, lazy=profiling.lazy())
     made.details = {
         **timed.details,
         "slug": label,
@@ -90,6 +103,7 @@ def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement
         "wall_s": seconds,
         "failure": timed.failure,
     }
+    profiling.details = made.details
     return made
 
 

@@ -8,6 +8,16 @@ import difflib
 #: Seconds, bytes, bytes per second and counts, by the spelling that a budget may use.
 UNITS: dict[str, dict[str, float]] = {
     "s": {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0},
+    "B": {
+        "B": 1.0,
+        "kB": 1e3,
+        "KB": 1e3,
+        "MB": 1e6,
+        "GB": 1e9,
+        "KiB": 2.0**10,
+        "MiB": 2.0**20,
+        "GiB": 2.0**30,
+    },
     "B/s": {
         "B/s": 1.0,
         "kB/s": 1e3,
@@ -51,7 +61,15 @@ METRICS: tuple[Metric, ...] = (
     Metric("host_time", "s", "less", STATISTICS, (), "host", "time until the call returns to the host"),
     Metric("wall_time", "s", "less", STATISTICS, (), "host", "time from the call until the device is idle"),
     Metric("first_call", "s", "less", ("p50",), (), "host", "wall time of the first call in this process: compiling, loading, tuning"),
-    Metric("launches", "1", "less", ("p50",), (), "graph", "kernels that one call of the body launches; counted where a limit or the test asks", exact=True),
+    Metric("launches", "1", "less", ("p50",), (), "cupti", "kernels that one call of the body launches; without CUPTI counted from one captured call", exact=True),
+    Metric("kernels", "1", "less", ("p50",), (), "cupti", "different kernels, by name, that one call launches", exact=True),
+    Metric("memcpys", "1", "less", ("p50",), (), "cupti", "copies of memory that one call starts", exact=True),
+    Metric("memsets", "1", "less", ("p50",), (), "cupti", "memsets that one call starts", exact=True),
+    Metric("synchronizations", "1", "less", ("p50",), (), "cupti", "calls of CUDA in which the host waits for the device, also those that C code makes", exact=True),
+    Metric("api_calls", "1", "less", ("p50",), (), "cupti", "calls of the CUDA driver and runtime that one call makes", exact=True),
+    Metric("api_time", "s", "less", ("p50",), (), "cupti", "host time inside those calls, while CUPTI records"),
+    Metric("busy_time", "s", "less", ("p50",), (), "cupti", "time in which the device works for one call, less the gaps, while CUPTI records"),
+    Metric("peak_memory", "B", "less", ("p50",), (), "cupti", "device memory above the entry that one call holds at most", exact=True),
 )
 
 #: What a comparison knows of two versions; no measurement has it, so it is no row of METRICS.

@@ -11,6 +11,8 @@ from pytest_gpuperf.metrics import nearest
 if TYPE_CHECKING:
     import pytest
 
+#: Sources of the time.
+CLOCKS = ("device", "cupti", "graph")
 CACHES = ("cold", "warm", "steady", "cold-dirty")
 
 
@@ -53,6 +55,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("cache", "--gpuperf-cache", "choice", "cold", "cache state of measurements that do not name one", choices=CACHES),
     Option("limit", "--gpuperf-limit", "seconds", 1.0, "longest sampling time of a measurement; 5 rounds are always taken", metavar="SECONDS"),
+    Option("clock", "--gpuperf-clock", "choice", "device", "source of times: the device's own clock, records of CUPTI, or graphs of several calls", choices=CLOCKS),
     Option("timeout", "--gpuperf-timeout", "seconds", None, "end the process, with the stacks of all threads and FAIL hang, where a case takes longer", metavar="SECONDS"),
     Option("reference", "--gpuperf-reference", "path", "", "show this recorded run (a run file or journals) beside the results on the page", metavar="RUN"),
 )
@@ -68,6 +71,7 @@ class Config:
     strict: str = ""
     cache: str = "cold"
     limit: float = 1.0
+    clock: str = "device"
     timeout: float | None = None
     reference: Path | None = None
     runs: Path = Path("reports/runs")

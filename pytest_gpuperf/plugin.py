@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EXIT_INFRASTRUCTURE = 8
 
 _MARKER = (
-    "gpuperf(time=..., bandwidth=..., host_time=..., wall_time=..., first_call=..., launches=..., of=None, gpu=False): limits such as '<= 12 us', "
+    "gpuperf(time=..., bandwidth=..., host_time=..., wall_time=..., first_call=..., launches=..., kernels=..., memcpys=..., memsets=..., synchronizations=..., api_calls=..., api_time=..., busy_time=..., peak_memory=..., of=None, gpu=False): limits such as '<= 12 us', "
     "'p99 <= 20 us', '>= 80 %' or '<= 1.3 x roof'; a list; or a dict from device glob to either. of= names a measurement; "
     "gpu=True makes the case UNMEASURED without a GPU before its fixtures run"
 )
@@ -50,6 +50,19 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_gpuperf import parallel
 
         parallel.open_recorder(_state(config), EXIT_INFRASTRUCTURE)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Refuse, before anything is collected, a source of times that this machine does not have."""
+    options = session.config.stash.get(_OPTIONS, None)
+    if options is None or not options.enabled or options.clock != "cupti" or session.config.option.collectonly:
+        return
+    backend = _state(session.config).runtime.backend
+    why = "" if backend is None else backend.profiler.missing()
+    if why:
+        message = f"--gpuperf-clock=cupti: {why}"
+        raise pytest.UsageError(message)
 
 
 def _state(config: pytest.Config) -> State:

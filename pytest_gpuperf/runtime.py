@@ -43,7 +43,7 @@ class Runtime:
         self._on_device, self._on_wait, self._on_go = on_device, on_wait, on_go
         self._instruments: Instruments | None = None
         self._operations: Operations | None = None
-        self._roofs: dict[int, Roofs] = {}
+        self._roofs: dict[tuple[int, str], Roofs] = {}
         self._lock: Any = None
         self._streams: list[int] = []
         self.ran: set[Any] = set()
@@ -140,13 +140,13 @@ class Runtime:
             self._operations = Operations(self.backend)
         return self._operations
 
-    def roofs(self, stream: int) -> Roofs:
-        """Return the roofs for one stream."""
+    def roofs(self, stream: int, clock: str = "device") -> Roofs:
+        """Return the roofs for one stream, from the source that the times come from which are held against them."""
         from pytest_gpuperf.timing.roofs import Roofs
 
-        if stream not in self._roofs:
-            self._roofs[stream] = Roofs(self.instruments(stream), stream, self.config.limit)
-        return self._roofs[stream]
+        if (stream, clock) not in self._roofs:
+            self._roofs[stream, clock] = Roofs(self.instruments(stream), stream, self.config.limit, clock)
+        return self._roofs[stream, clock]
 
     def device_record(self) -> dict[str, Any]:
         """Return what the run file holds of the device, as far as it is known."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 #: The fields of Config that mean something without pytest.
-_OPTIONS = ("limit", "cache")
+_OPTIONS = ("limit", "cache", "clock")
 
 
 class Session(GpuPerf):
@@ -54,7 +54,7 @@ class Session(GpuPerf):
 def session(backend: Backend | None = None, **options: Any) -> Session:
     """Give the fixture's object outside pytest; as a context manager it gives the device back at its end.
 
-    `options` are `limit` (seconds a measurement) and `cache`; without a backend the first visible GPU is used.
+    `options` are `limit` (seconds a measurement), `cache` and `clock`; without a backend the first visible GPU is used.
 
     >>> import pytest_gpuperf
     >>> from pytest_gpuperf.testing import FakeDevice

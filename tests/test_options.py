@@ -17,6 +17,7 @@ ROWS = {
     "strict": ("unmeasured", "unmeasured", ""),
     "cache": ("warm", "warm", "cold"),
     "limit": ("0.25", 0.25, 1.0),
+    "clock": ("graph", "graph", "device"),
     "timeout": ("7", 7.0, None),
     "reference": ("ref.json", Path("ref.json"), None),
 }

@@ -57,7 +57,9 @@ def kernel():
 
 def run(text: str, *options: str) -> tuple[str, int]:
     """Run one example as a test file of its own; return what it prints and its exit status."""
-    result = Example({"conftest.py": CONFTEST, "test_example.py": text}).run_pytest("-q", *options)
+    # What only a profiler counts is judged for real; the others are as on a machine without one.
+    conftest = CONFTEST.replace("1.0e12)", '1.0e12, cupti="usable")') if "memcpys" in text else CONFTEST
+    result = Example({"conftest.py": conftest, "test_example.py": text}).run_pytest("-q", *options)
     return result.stdout + result.stderr, result.returncode
 
 

@@ -17,7 +17,7 @@ from pytest_gpuperf.stats import percentile_interval
 
 PACKAGE = Path(pytest_gpuperf.__file__).parent
 ROOT = PACKAGE.parent
-SOURCES = ("device", "cupti", "graph", "host", "ncu", "compiler", "nvml", "simulator")
+SOURCES = ("device", "cupti", "graph", "host", "ncu", "compiler", "nvml", "simulator", "torch")
 
 
 def texts_in(node):

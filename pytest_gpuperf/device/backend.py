@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pytest_gpuperf.device.profiler import Profiler
+
 #: Handle of the legacy default stream.
 LEGACY_STREAM = 0
 
@@ -101,6 +103,10 @@ class Backend(Protocol):
     @property
     def graphs(self) -> Graphs:
         """Capture and replay; there once the device is open."""
+
+    @property
+    def profiler(self) -> Profiler:
+        """What records calls and their work; it may be missing, and records only once the device is open."""
 
     def open(self) -> DeviceLimits:
         """Make the primary context current in this thread and load our kernels; may be called again at no cost."""

@@ -16,6 +16,7 @@ from pytest_gpuperf.device import discovery, health
 from pytest_gpuperf.device.backend import DeviceFacts, DeviceLimits, Evidence
 from pytest_gpuperf.device.calls import DeviceError, checked
 from pytest_gpuperf.device.capture import Captures
+from pytest_gpuperf.device.cupti import CuptiProfiler
 from pytest_gpuperf.device.release import PAGE_BYTES, Gate
 from pytest_gpuperf.device.replay import Replays
 from pytest_gpuperf.device.share import launch_share
@@ -78,6 +79,7 @@ class DriverBackend:
         self._retained = False
         self._replays = Replays(None, self._call)
         self.graphs = Captures(None, self._call)
+        self.profiler = CuptiProfiler(lambda: self.launch("empty", (), 0, blocks=1, threads=32), self.synchronize)
 
     def open(self) -> DeviceLimits:
         """Make the primary context current in this thread and load our kernels; DeviceError where that fails."""

@@ -34,6 +34,7 @@ PACKAGES: tuple[str, ...] = (
     "nvidia-cuda-nvrtc",
     "nvidia-cuda-runtime",
     "nvidia-ml-py",
+    "cupti-python",
     "nvtx",
     "filelock",
 )

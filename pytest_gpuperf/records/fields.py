@@ -178,7 +178,20 @@ MEASUREMENT: tuple[Field, ...] = (
     Field("waited", "waited?", "", "how long it waited for the device, and for whom"),
     Field("inputs", "int?", "", "argument sets that were rotated"),
     Field("wall_s", "number?", "s", "host time of the whole measurement"),
+    Field("selfcheck", "selfcheck?", "", "the device clock held against CUPTI; null where that was not done", required=False),
+    Field("profile", "any", "", "what the profiled pass saw: kernels, copies, calls that wait with their lines, memory", required=False),
     Field("failure", "text?", "", "what made the measurement fail, as outputs that changed between calls", required=False),
+)
+
+SELFCHECK: tuple[Field, ...] = (
+    Field("device", "number?", "s", "centre of the device clock's calls; null where nothing was compared"),
+    Field("cupti", "number?", "s", "median of the calls that CUPTI recorded"),
+    Field("low", "number?", "s", "least difference, CUPTI less device, at which they agree"),
+    Field("high", "number?", "s", "largest such difference"),
+    Field("calls", "int", "", "calls that CUPTI recorded"),
+    Field("seconds", "number", "s", "host time of the check"),
+    Field("why", "text", "", "why nothing was compared; empty where it was"),
+    Field("agrees", "bool", "", "the difference is within these bounds, or nothing was compared"),
 )
 
 WORK: tuple[Field, ...] = (
@@ -242,6 +255,7 @@ RECORDS: dict[str, tuple[Field, ...]] = {
     "budget": BUDGET,
     "value": VALUE,
     "measurement": MEASUREMENT,
+    "selfcheck": SELFCHECK,
     "work": WORK,
     "samples": SAMPLES,
     "evidence": EVIDENCE,

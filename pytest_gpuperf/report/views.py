@@ -11,6 +11,7 @@ from pytest_gpuperf.format import format_interval, format_margin, format_quantit
 from pytest_gpuperf.reasons import FAIL, PASS, VERDICTS
 from pytest_gpuperf.report.account import simulated, tightest
 from pytest_gpuperf.report.evidence import evidence_lines
+from pytest_gpuperf.report.profiled import profile_lines, selfcheck_line
 from pytest_gpuperf.report.samples import grain, rounds_of
 from pytest_gpuperf.report.svg import Mark, Picture, distribution, sparkline
 from pytest_gpuperf.report.svg_clock import clock_trace
@@ -24,7 +25,17 @@ Record = dict[str, Any]
 
 #: Quantities that have a column of their own in the table; a row's details add the others.
 COLUMNS = ("time", "bandwidth", "percent", "host_time")
-_LABELS = {"percent": "% of roof", "x_roof": "against roof", "host_time": "host time", "wall_time": "wall time", "first_call": "first call"}
+_LABELS = {
+    "percent": "% of roof",
+    "x_roof": "against roof",
+    "host_time": "host time",
+    "wall_time": "wall time",
+    "first_call": "first call",
+    "api_calls": "CUDA calls",
+    "api_time": "time in CUDA calls",
+    "busy_time": "busy time",
+    "peak_memory": "peak memory",
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -195,6 +206,9 @@ def facts(row: Row) -> list[tuple[str, str]]:
     found += [("machine", line) for line in evidence_lines(measurement.get("evidence") or [])]
     if measurement.get("waited"):
         found.append(("waited", f"{format_quantity(measurement['waited']['seconds'], 's')} for {measurement['waited']['for']}"))
+    if measurement.get("selfcheck"):
+        found.append(("self-check", selfcheck_line(measurement["selfcheck"])))
+    found += profile_lines(measurement.get("profile") or {})
     found += [("note", note) for note in measurement.get("notes") or []]
     return [(name, visible(text)) for name, text in found]
 

@@ -14,6 +14,7 @@ from pytest_gpuperf.testing.engine import Engine, FakeEvent, FakeLaunch
 from pytest_gpuperf.testing.graphs import FakeGraphs
 from pytest_gpuperf.testing.kernels import own_kernel
 from pytest_gpuperf.testing.memory import FakeMemory
+from pytest_gpuperf.testing.profiler import FakeProfiler
 from pytest_gpuperf.testing.spec import FakeDeviceError, FakeSpec
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class FakeDevice:
         self._timeline = self._engine.timeline
         self._fail = {"alloc": spec.fail_alloc or 0, "launch": spec.fail_launch or 0}
         self._lost = False
-        self.graphs = FakeGraphs(self.stream)
+        self.profiler = FakeProfiler(self._engine)
+        self.graphs = FakeGraphs(self.stream, self.profiler.call)
 
     @property
     def launches(self) -> collections.deque[FakeLaunch]:
@@ -97,13 +99,17 @@ class FakeDevice:
         self._inject("alloc", MemoryError(f"cannot allocate {nbytes:,} bytes: an injected fault of the fake device"))
         if self.spec.alloc_waits:
             self._timeline.wait_unheld()
-        return self._memory.alloc(nbytes)
+        address = self._memory.alloc(nbytes)
+        self.profiler.allocated(nbytes)
+        return address
 
     def free(self, address: int) -> None:
         """Free; waits for the whole device."""
         self._call("free")
         self._timeline.wait_device()
-        self._engine.l2.forget(address, self._memory.free(address))
+        nbytes = self._memory.free(address)
+        self._engine.l2.forget(address, nbytes)
+        self.profiler.allocated(-nbytes)
 
     def memset(self, address: int, byte: int, nbytes: int, stream: int) -> None:
         """Set bytes now, and charge the stream for it."""
@@ -111,7 +117,7 @@ class FakeDevice:
 
         def run(on: int, graph: bool) -> None:
             self._memory.bytes(address, nbytes)[:] = byte
-            self._engine.enqueue("memset", on, self._engine.span(None, [], [(address, nbytes)]), graph=graph)
+            self._engine.enqueue("memset", on, self._engine.span(None, [], [(address, nbytes)]), graph=graph, nbytes=nbytes)
 
         self.graphs.issue("memset", stream, run)
 
@@ -121,7 +127,7 @@ class FakeDevice:
 
         def run(on: int, graph: bool) -> None:
             self._memory.bytes(target, nbytes)[:] = self._memory.bytes(source, nbytes)
-            self._engine.enqueue("copy", on, self._engine.span(None, [(source, nbytes)], [(target, nbytes)]), graph=graph)
+            self._engine.enqueue("copy", on, self._engine.span(None, [(source, nbytes)], [(target, nbytes)]), graph=graph, nbytes=nbytes)
 
         self.graphs.issue("memcpy", stream, run)
 
@@ -294,6 +300,7 @@ class FakeDevice:
 
     def _count(self, name: str) -> None:
         self.calls[name] += 1
+        self.profiler.call(name)
         if self._lost:
             raise FakeDeviceError(f"{name}: CUDA_ERROR_LAUNCH_FAILED (719): the fake device is lost")
 

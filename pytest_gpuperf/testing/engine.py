@@ -37,6 +37,9 @@ class FakeLaunch:
     stream: int
     start: float
     duration: float
+    correlation: int = 0
+    node: int = 0
+    nbytes: int = 0
 
 
 
@@ -50,6 +53,9 @@ class Engine:
         self.power = Power(spec, self.noise)
         self.l2 = L2(spec.l2, int(spec.l2 * spec.l2_dirty))
         self.launches: collections.deque[FakeLaunch] = collections.deque(maxlen=100_000)
+        #: number of the driver's call that is being made, and whether a profiler records
+        self.correlation = 0
+        self.profiled = False
 
     def record(self, event: FakeEvent, stream: int) -> None:
         """Record an event: its time is known when the stream has come to it."""
@@ -70,7 +76,7 @@ class Engine:
         def span(start: float) -> float:
             seconds = self._seconds(duration, self.l2.run(reads, writes))
             self.power.forward(start)
-            span = max(self.spec.tick, seconds * self.noise.kernel(start) * self.power.factor(start))
+            span = max(self.spec.tick, seconds * self.noise.kernel(start) * self.power.factor(start) * (1 + self.spec.cupti_slowdown * self.profiled))
             self.power.forward(start + span, self.spec.power_kernel if watts is None else watts)
             return span
 
@@ -111,16 +117,16 @@ class Engine:
 
         return span
 
-    def enqueue(self, name: str, stream: int, span: Callable[[float], float], *, graph: bool = False) -> None:
+    def enqueue(self, name: str, stream: int, span: Callable[[float], float], *, graph: bool = False, nbytes: int = 0) -> None:
         """Put a kernel on a stream: its launch overhead, the launch share that a profiler counts, its own span."""
-        spec = self.spec
+        spec, correlation = self.spec, self.correlation
 
         def operation(start: float, follows: bool) -> float:
             lead = spec.gap if follows else spec.graph_lead if graph else spec.lead
             # What only looks at the clock leaves the noise of what is timed as it is.
             begin = start + lead + (0.0 if name == "stamp" else self.noise.launch())
             duration = spec.share + span(begin + spec.share / 2)
-            self.launches.append(FakeLaunch(name, stream, begin, duration))
+            self.launches.append(FakeLaunch(name, stream, begin, duration, correlation, int(graph), nbytes))
             return begin + duration
 
         self.timeline.enqueue(stream, operation, is_kernel=True)

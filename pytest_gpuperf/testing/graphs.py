@@ -40,8 +40,8 @@ class FakeGraphs:
     >>> fake.graphs.replay(graph, 0)
     """
 
-    def __init__(self, make_stream: Callable[[], int]) -> None:
-        self._make_stream = make_stream
+    def __init__(self, make_stream: Callable[[], int], called: Callable[[str], None]) -> None:
+        self._make_stream, self._called = make_stream, called
         self._stream: int | None = None
         self._capture: _Capture | None = None
         self._graphs: dict[int, list[tuple[str, Run]]] = {}
@@ -85,6 +85,7 @@ class FakeGraphs:
         if graph not in self._graphs:
             raise FakeDeviceError(f"replay({graph}): CUDA_ERROR_INVALID_HANDLE (400): no such graph")
         operations = self._graphs[graph]
+        self._called("graph")
 
         def run(on: int, _graph: bool) -> None:
             for _, operation in operations:

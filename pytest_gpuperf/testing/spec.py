@@ -80,6 +80,11 @@ class FakeSpec:
     foreign_utilization: int = 0
     foreign_processes: tuple[int, ...] = ()
     foreign_slowdown: float = 1.0
+    #: the profiler: "" for none installed, "usable", "wrong version", "taken" (as after torch.profiler), "no records" or "drops"
+    cupti: str = ""
+    #: what its records of a duration are too long by, in seconds, and how much longer kernels run while it records, as a share
+    cupti_error: float = 0.0
+    cupti_slowdown: float = 0.0
     #: the number, from 1, of the call that fails: an allocation with MemoryError, a launch with FakeDeviceError
     fail_alloc: int | None = None
     fail_launch: int | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 from typing import TYPE_CHECKING, Any
@@ -13,18 +14,25 @@ from pytest_gpuperf.timing.body import compiled, compiled_before, watch_kind
 from pytest_gpuperf.timing.buffers import Buffers
 from pytest_gpuperf.timing.cache import MAX_SETS, ROTATION
 from pytest_gpuperf.timing.calls import check_untimed, found_failure, leave_one_call
+from pytest_gpuperf.timing.clock import GRAPH
 from pytest_gpuperf.timing.conduct import is_cached, notes_on, returns_one_array
 from pytest_gpuperf.timing.host import HostTaken, take_host
+from pytest_gpuperf.timing.profile import take_profile
 from pytest_gpuperf.timing.quantities import bandwidth_of, first_call_of, sampled
 from pytest_gpuperf.timing.quiet import quiet_host
 from pytest_gpuperf.timing.sampler import Plan, Sampler, Taken
+from pytest_gpuperf.timing.selfcheck import self_check
+from pytest_gpuperf.timing.sources import CUPTI, DEVICE, CuptiWatch
 from pytest_gpuperf.timing.verdicts import clock_of, find_reason, no_tails, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from pytest_gpuperf.timing.body import Body
     from pytest_gpuperf.timing.instruments import Instruments
+    from pytest_gpuperf.timing.profile import Profile
+    from pytest_gpuperf.timing.selfcheck import SelfCheck
     from pytest_gpuperf.values import Listener, Value
 
 #: pytest shows the test's own lines, not the plugin's.
@@ -34,6 +42,7 @@ __tracebackhide__ = True
 #: through a long call is slow at its next one (36 us after 60 ms, seen beside an H200).
 _STILL_BUSY, _BUSY_SHARE = 20e-6, 1e-3
 _HOST_SHARE = 0.2
+_CLOCKS = {"device": "device clock", "cupti": "CUPTI records", "graph": "graph clock"}
 #: Numbers for bodies of unknown kind, each its own: an id() may come again.
 _STRANGERS = itertools.count()
 
@@ -57,6 +66,13 @@ class Request:
     roof: bool = False
     foreign: str = ""
     duty: str = "spaced"
+    #: The source of the time, and for `graph` what gives, for a block, a body that replays one, and the calls in each.
+    clock: str = DEVICE
+    graphed: Callable[[], AbstractContextManager[Body]] | None = None
+    calls: int = 1
+    #: Whether this measurement holds the sources against each other, and whether a profiled pass follows the samples.
+    selfcheck: bool = False
+    profiled: bool = False
     listener: Listener | None = None
     progress: Callable[[int, stats.Interval], None] | None = None
 
@@ -71,6 +87,7 @@ class Timed:
     context: str
     details: dict[str, Any]
     failure: Exception | None = None
+    profile: Profile | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,12 +130,16 @@ def measure(instruments: Instruments, request: Request) -> Timed:
             if not taken.rounds and not request.roof:
                 taken.checked = check_untimed(instruments, request, buffers)
             failure = found_failure(request, buffers)
+            checked = _self_check(instruments, request, buffers, first, taken) if request.selfcheck and taken.rounds else None
+            profile = take_profile(backend, body, buffers, request.stream) if request.profiled else None
             result = leave_one_call(instruments, request, buffers, compare=failure is None and not request.body.varies)
             if failure is None and not request.body.varies and buffers.differs:
                 failure = buffers.explain(body, request.stream)
                 result = leave_one_call(instruments, request, buffers, compare=False)
             failure = failure or (buffers.given_up(first.entry, first.changed, request.stream) if not request.roof else None)
-        return assemble(instruments, request, buffers, first, host, taken, hole, result, failure)
+        timed = assemble(instruments, request, buffers, first, host, taken, hole, result, failure, checked)
+        timed.profile = profile
+        return timed
     finally:
         buffers.close()
 
@@ -195,16 +216,36 @@ def needs_inputs(instruments: Instruments, request: Request) -> Reason | None:
 
 
 def _sample(instruments: Instruments, request: Request, buffers: Buffers, first: First) -> Taken:
-    calibration = instruments.calibration
-    plan = Plan(request.cache, request.limit, max(request.samples.get("time", 0), 0), max(1.0, 4 * first.host), request.duty)
-    sampler = Sampler(
-        instruments.backend, instruments.watch, instruments.flusher, request.body, buffers, plan, request.stream,
-        tick=instruments.limits.tick, witness=instruments.witness, sm_clock=instruments.backend.facts.sm_clock,
-        sentinel=instruments.sentinel, progress=request.progress,
-    )  # fmt: skip
-    instruments.sentinel.long.clear()
-    instruments.sentinel.rounds = 0
-    return sampler.take(calibration.constant(first.kind)[1])
+    with contextlib.ExitStack() as stack:
+        backend, body, watch = instruments.backend, request.body, instruments.watch
+        if request.graphed is not None:
+            body = stack.enter_context(request.graphed())
+        if request.clock == CUPTI:
+            watch = CuptiWatch(watch, stack.enter_context(backend.profiler.recording()))
+        plan = Plan(request.cache, request.limit, max(request.samples.get("time", 0), 0), max(1.0, 4 * first.host * request.calls), request.duty)
+        sampler = Sampler(
+            backend, watch, instruments.flusher, body, buffers, plan, request.stream,
+            tick=instruments.limits.tick, witness=instruments.witness, sm_clock=backend.facts.sm_clock,
+            sentinel=instruments.sentinel, progress=request.progress,
+        )  # fmt: skip
+        instruments.sentinel.long.clear()
+        instruments.sentinel.rounds = 0
+        taken = sampler.take(instruments.calibration.constant(first.kind)[1])
+    taken.batch *= request.calls
+    return taken
+
+
+def _constant(instruments: Instruments, request: Request, first: First) -> tuple[float, float]:
+    """Return what the source of the time adds to a reading, and its half-width; CUPTI's records are what a profiler says, by definition."""
+    if request.clock == CUPTI:
+        return 0.0, 0.0
+    return instruments.calibration.constant(GRAPH if request.graphed is not None else first.kind)
+
+
+def _self_check(instruments: Instruments, request: Request, buffers: Buffers, first: First, taken: Taken) -> SelfCheck | None:
+    constant, half = _constant(instruments, request, first)
+    calls = [[(raw - constant) / taken.batch for raw in one] for one in taken.rounds]
+    return self_check(instruments, request, buffers, calls, instruments.limits.tick, half / taken.batch)
 
 
 def assemble(
@@ -217,21 +258,24 @@ def assemble(
     hole: Reason | None,
     result: Any,
     failure: Exception | None,
+    checked: SelfCheck | None = None,
 ) -> Timed:
     """Make the Values of what was taken, and the details for its record."""
     tick = instruments.limits.tick / taken.batch
-    constant, half = instruments.calibration.constant(first.kind)
+    constant, half = _constant(instruments, request, first)
     calls = [[(raw - constant) / taken.batch for raw in one] for one in taken.rounds]
     listener = request.listener
     drifted = stats.drift(calls, tick) if calls else None
     if taken.synchronises:
         hole = taken.stall.reason if taken.stall is not None else Reason("sync")
     # Two bodies of unknown kind need not be of the same one: what spans the kinds is shared with nobody.
-    shared = f"device/{first.kind}" + (f"/{next(_STRANGERS)}" if first.kind == "unknown" else "")
+    shared = f"{request.clock}/{first.kind}" + (f"/{next(_STRANGERS)}" if first.kind == "unknown" else "")
     changes = buffers.inputs.reason
     sm_clock = instruments.backend.facts.sm_clock
     reason = hole or changes or find_reason(taken.evidence, first.other_stream, request.foreign or instruments.sentinel.foreign, sm_clock)
-    time = sampled("time", "device", calls, tick, {shared: half / taken.batch}, reason, listener, steady=request.cache == "steady", tails=no_tails(taken))
+    if reason is None and checked is not None:
+        reason = checked.reason
+    time = sampled("time", request.clock, calls, tick, {shared: half / taken.batch}, reason, listener, steady=request.cache == "steady", tails=no_tails(taken))
     values = {
         "time": time,
         "bandwidth": bandwidth_of(time, request.body.work, listener),
@@ -242,7 +286,7 @@ def assemble(
     count = sum(map(len, calls))
     left_out = [one for one in taken.seen if one.discarded]
     state = state_of(taken.evidence, sm_clock)
-    told = ["device clock", request.cache, request.duty if request.duty != "spaced" else "", state or "", clock_of(taken.evidence)]
+    told = [_CLOCKS[request.clock], request.cache, request.duty if request.duty != "spaced" else "", state or "", clock_of(taken.evidence)]
     context = f"{count} samples in {len(calls)} rounds{f' ({len(left_out)} more discarded)' if left_out else ''}, {', '.join(filter(None, told))}"
     details = {
         "cache": request.cache,
@@ -264,6 +308,7 @@ def assemble(
         "checked": taken.checked if buffers.checked and not is_cached(first, time, buffers) else "unchecked",
         "varies": request.body.varies,
         "inputs": request.body.sets,
+        "selfcheck": None if checked is None else checked.record(),
         "notes": [] if request.roof else [*taken.notes, *notes_on(request, first, taken, time, buffers)],
     }
     return Timed(result, values, drifted, context, details, failure)

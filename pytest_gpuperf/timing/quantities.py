@@ -41,7 +41,7 @@ def sampled(
         statistics = {one: Value.missing(f"{name} {one}", "s", source, gone, listener) for one in _FRACTIONS}
         return dataclasses.replace(Value.missing(name, "s", source, gone, listener), statistics=statistics)
     centre = stats.centre_interval(rounds, tick)
-    if reason is None and source == "device" and centre.low - sum(systematic.values()) <= 0:
+    if reason is None and source in {"device", "graph"} and centre.low - sum(systematic.values()) <= 0:
         reason = Reason("below-clock", f"{centre.centre * 1e6:.3f} us is not above the clock's own uncertainty of {sum(systematic.values()) * 1e6:.2f} us")
     main = Value(centre.centre, "s", source, centre.low, centre.high, systematic, reason, name, listener=listener, samples=len(samples))
     statistics = {"p50": main}
@@ -61,12 +61,12 @@ def sampled(
 def bandwidth_of(time: Value, work: Work | None, listener: Listener | None) -> Value:
     """Make the Value of bytes of Work over time."""
     if work is None or not work.bytes:
-        gone = Value.missing("bandwidth", "B/s", "device", Reason("needs-work"), listener)
+        gone = Value.missing("bandwidth", "B/s", time.source, Reason("needs-work"), listener)
     elif time.number is None or time.number <= 0:
-        gone = Value.missing("bandwidth", "B/s", "device", time.reason or Reason("below-clock"), listener)
+        gone = Value.missing("bandwidth", "B/s", time.source, time.reason or Reason("below-clock"), listener)
     else:
         rate = float(work.bytes) / time
-        gone = dataclasses.replace(rate, unit="B/s", name="bandwidth", source="device", listener=listener, samples=time.samples)
+        gone = dataclasses.replace(rate, unit="B/s", name="bandwidth", source=time.source, listener=listener, samples=time.samples)
     return dataclasses.replace(gone, statistics={"p50": gone})
 
 

@@ -10,6 +10,7 @@ from pytest_gpuperf.timing.body import Body
 from pytest_gpuperf.timing.cache import MAX_SETS, ROTATION
 from pytest_gpuperf.timing.clock import KERNEL
 from pytest_gpuperf.timing.measure import Request, measure
+from pytest_gpuperf.timing.sources import DEVICE, GRAPH
 from pytest_gpuperf.values import Value
 
 if TYPE_CHECKING:
@@ -66,9 +67,9 @@ class Roof:
 class Roofs:
     """The roofs of one device, measured at their first use and kept for the session."""
 
-    def __init__(self, instruments: Instruments, stream: int, limit: float) -> None:
+    def __init__(self, instruments: Instruments, stream: int, limit: float, clock: str = DEVICE) -> None:
         """Keep what a roof is measured with."""
-        self.instruments, self.stream, self.limit = instruments, stream, limit
+        self.instruments, self.stream, self.limit, self.clock = instruments, stream, limit, clock
         self._known: dict[tuple[int, int, str], Roof] = {}
 
     def of(self, work: Work, cache: str) -> Value:
@@ -87,6 +88,8 @@ class Roofs:
 
     def _measure(self, work: Work, cache: str) -> Roof:
         backend, limits = self.instruments.backend, self.instruments.limits
+        if self.clock == GRAPH:
+            return Roof(Value.missing("roof", "s", GRAPH, Reason("no-roof", "graphs of several calls have no roof of their own, and other sources do not mix")), "")
         reads, writes = (-(-size // _ALIGN) * _ALIGN for size in (work.reads, work.writes))
         sets = 1
         if cache == "steady":
@@ -96,7 +99,7 @@ class Roofs:
         free, _ = backend.memory()
         if total > 0.9 * free:
             reason = Reason("no-memory", f"the roof needs {total:,} bytes of device memory, {free:,} are free")
-            return Roof(Value.missing("roof", "s", "device", reason), "")
+            return Roof(Value.missing("roof", "s", self.clock, reason), "")
         source = backend.alloc(max(sets * reads, _ALIGN))
         target = backend.alloc(max(sets * writes, _ALIGN))
         try:
@@ -130,5 +133,5 @@ class Roofs:
 
     def _time(self, road: Callable[[int, int], None], arguments: list[tuple[int, int]], cache: str, work: Work, limit: float) -> Value:
         body = Body(road, arguments, {}, work)
-        timed = measure(self.instruments, Request(body, cache, self.stream, limit, kind=KERNEL, roof=True))
+        timed = measure(self.instruments, Request(body, cache, self.stream, limit, kind=KERNEL, roof=True, clock=self.clock))
         return dataclasses.replace(timed.values["time"], name="roof")

@@ -157,6 +157,17 @@ class Sampler:
         reading, left = self._sample_in_time(slot, taken.batch, digest=digest)
         return reading, [(number, index, slots) for index, slots in left]
 
+    def readings(self, count: int) -> list[Reading]:
+        """Take so many samples of one call that are not digested, and return their readings, to be read; Synchronises as ever."""
+        found = []
+        for _ in range(count):
+            reading, _ = self._sample(0, 1, digest=False)
+            self.backend.synchronize(self.stream)
+            if not reading.released:
+                raise Synchronises
+            found.append(reading)
+        return found
+
     def say_checked(self, taken: Taken) -> None:
         """Say which samples were digested, and how many were taken again."""
         taken.late = self._late
