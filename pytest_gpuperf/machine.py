@@ -70,7 +70,7 @@ def _bandwidths(gpuperf: GpuPerf, sizes: tuple[int, ...]) -> Iterator[dict[str, 
         for nbytes in sizes:
             for cache in STATES:
                 work = traffic.work(nbytes)
-                time = roofs.of(work, cache)
+                time = roofs.of(work, cache).time
                 rate = dataclasses.replace(float(work.bytes) / time, unit="B/s", source="device", name="rate")
                 yield {"traffic": traffic.name, "cache": cache, "bytes": work.bytes, "time": time.record(), "rate": rate.record()}
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpuperf.device.streams import handle_of
 from pytest_gpuperf.measurement import Measurement
 from pytest_gpuperf.nvtx_ranges import measurement_range, slug
+from pytest_gpuperf.roofline import Roofline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_gpuperf.device.lock import Waited
     from pytest_gpuperf.runtime import Runtime
     from pytest_gpuperf.timing.body import Body
+    from pytest_gpuperf.timing.rates import Roof
     from pytest_gpuperf.values import Value
 
 #: pytest shows the test's own lines, not the plugin's.
@@ -68,10 +70,10 @@ def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement
             timed = measure(tools, request)
         seconds = runtime.backend.now() - began
 
-    def roof_of() -> Value:
+    def roof_of(what: str) -> Roof:
         assert body.work is not None
         with runtime.locked(case.nodeid):
-            return dataclasses.replace(runtime.roofs(handle).of(body.work, cache), listener=case)
+            return runtime.roofs(handle).find(what, body.work, cache)
 
     def launches() -> Value:
         assert runtime.backend is not None
@@ -79,7 +81,8 @@ def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement
         return kernels_of(hole, case) if hole else count_launches(runtime.backend, runtime.on_stream, body, timed.details["body"], handle, case)
 
     lazy = {"launches": launches}
-    made = Measurement(wanted.name, timed.result, timed.values, body.work, timed.context, runtime.device, timed.drift, case, roof_of, lazy=lazy)
+    roofline = None if body.work is None else Roofline(body.work, cache, roof_of, case)
+    made = Measurement(wanted.name, timed.result, timed.values, body.work, timed.context, runtime.device, timed.drift, case, roofline, lazy=lazy)
     made.details = {
         **timed.details,
         "slug": label,

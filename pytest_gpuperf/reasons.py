@@ -38,6 +38,8 @@ REASONS: tuple[Cause, ...] = (
     Cause("not-capturable", UNMEASURED, "one call of the body cannot be captured into a graph", "launch on gpuperf.stream inside the body, or measure gpuperf.graph(fn)"),
     Cause("needs-inputs", UNMEASURED, "steady needs inputs of at least 4x L2 together", "pass inputs=[...] sets whose bytes exceed 4x L2, or a larger body"),
     Cause("needs-work", UNMEASURED, "bandwidth needs to know the bytes of the body", "pass work=Work(reads=..., writes=...)"),
+    Cause("needs-flops", UNMEASURED, "tflops needs to know the operations of the body", "pass work=Work(flops=..., kind=...)"),
+    Cause("no-rate", UNMEASURED, "none of our kernels reaches this device's rate of that kind of arithmetic", "judge the rate itself, as tflops='>= 100 TFLOP/s'"),
     Cause("no-memory", UNMEASURED, "too little device memory is free", "free device memory, or measure a smaller body"),
     Cause("too-few-samples", UNMEASURED, "too few samples for this percentile", "put it into a limit, as 'p99 <= 1 ms': that takes enough, if --gpuperf-limit leaves the time; or ask for p50"),
     Cause("no-tails", UNMEASURED, "a steady sample is a mean over a batch and has no percentiles", "judge p50, or use cache='cold'"),
@@ -55,7 +57,7 @@ REASONS: tuple[Cause, ...] = (
     Cause("other-stream", INCONCLUSIVE, "the device is still busy after the body's stream is idle", "pass stream= the stream the body uses, or make that stream wait"),
     Cause("below-clock", INCONCLUSIVE, "the time is not above the clock's own uncertainty", "put more work into the body, or measure with cache='steady'"),
     Cause("zero-ratio", INCONCLUSIVE, "the divisor is zero or cannot be told from zero", "measure something larger, or compare the difference"),
-    Cause("impossible", INCONCLUSIVE, "the bandwidth is above what the device can move", "check Work: does the body really move these bytes in this cache state?"),
+    Cause("impossible", INCONCLUSIVE, "the body is faster than the device can move or compute what Work says", "check Work: does the body really move these bytes in this cache state, and do these operations?"),
     Cause("hang", FAIL, "the case did not end in its time", "read the stacks that were printed; give it more with --gpuperf-timeout, if it is only slow"),
     Cause("other-device", NOT_APPLICABLE, "the limit is for another device", "add a glob for this device, or '*'"),
 )

@@ -26,7 +26,7 @@ LAYERS = (
     Layer("facts", ("errors", "reasons", "work", "format", "metrics", "stats", "ratios", "values", "options"), (), siblings=True),
     Layer("ground", ("device", "records", "nvtx_ranges"), ("facts",)),
     Layer("rooms", ("timing", "identity", "counters", "static", "budgets"), ("facts", "ground")),
-    Layer("case", ("measurement", "comparison", "case", "runtime"), ("facts", "ground", "rooms"), siblings=True),
+    Layer("case", ("measurement", "roofline", "comparison", "case", "runtime"), ("facts", "ground", "rooms"), siblings=True),
     Layer("verbs", ("fixture", "arguments", "comparing", "measuring", "standalone"), ("facts", "ground", "rooms", "case"), siblings=True),
     Layer("machine", ("machine",), ("facts", "ground", "rooms", "case", "verbs")),
     Layer("readers", ("report", "reference", "imports"), ("facts", "records")),

@@ -164,6 +164,8 @@ MEASUREMENT: tuple[Field, ...] = (
     Field("stream", "int?", "", "handle of the stream"),
     Field("work", "work?", "", "what its author says that it must move"),
     Field("values", "{value}", "", "by quantity, with .p95 and .p99 for tails"),
+    Field("bound", "text?", "", "what the roof is of, as bytes or bf16 FLOP; absent where none was asked for", required=False),
+    Field("roofs", "[roof]", "", "roofs that were measured for it; absent where none was asked for", required=False),
     Field("samples", "samples?", "", "raw samples; null where none were taken"),
     Field("evidence", "[evidence]", "", "state of the machine, one a round"),
     Field("digest", "text?", "", "digest of the outputs"),
@@ -175,6 +177,12 @@ MEASUREMENT: tuple[Field, ...] = (
     Field("inputs", "int?", "", "argument sets that were rotated"),
     Field("wall_s", "number?", "s", "host time of the whole measurement"),
     Field("failure", "text?", "", "what made the measurement fail, as outputs that changed between calls", required=False),
+)
+
+ROOF: tuple[Field, ...] = (
+    Field("of", "text", "", "bytes, reads, flops or zeros (operations on zeros)"),
+    Field("how", "text", "", "by which of our kernels, in which launch"),
+    Field("time", "value", "", "its time; null with a reason"),
 )
 
 WORK: tuple[Field, ...] = (
@@ -235,6 +243,7 @@ RECORDS: dict[str, tuple[Field, ...]] = {
     "budget": BUDGET,
     "value": VALUE,
     "measurement": MEASUREMENT,
+    "roof": ROOF,
     "work": WORK,
     "samples": SAMPLES,
     "evidence": EVIDENCE,

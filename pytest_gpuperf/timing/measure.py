@@ -14,7 +14,7 @@ from pytest_gpuperf.timing.buffers import Buffers
 from pytest_gpuperf.timing.cache import MAX_SETS, ROTATION
 from pytest_gpuperf.timing.calls import check_untimed, found_failure, leave_one_call
 from pytest_gpuperf.timing.host import HostTaken, take_host
-from pytest_gpuperf.timing.quantities import bandwidth_of, first_call_of, sampled
+from pytest_gpuperf.timing.quantities import bandwidth_of, first_call_of, sampled, tflops_of
 from pytest_gpuperf.timing.quiet import quiet_host
 from pytest_gpuperf.timing.sampler import Plan, Sampler, Taken
 from pytest_gpuperf.timing.verdicts import find_reason
@@ -218,6 +218,7 @@ def assemble(
     values = {
         "time": time,
         "bandwidth": bandwidth_of(time, request.body.work, listener),
+        "tflops": tflops_of(time, request.body.work, listener),
         "host_time": sampled("host_time", "host", host.host, 0.0, {}, None, listener),
         "wall_time": sampled("wall_time", "host", host.wall, 0.0, {}, None, listener),
         "first_call": first_call_of(first.wall, first.known, listener),

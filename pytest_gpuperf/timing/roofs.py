@@ -1,4 +1,4 @@
-"""Roofs: the time of our own move kernel with exactly a work's bytes, in the same cache state and run."""
+"""Roofs: the times of our own kernels with exactly a work's bytes, and with its operations, in the same cache state and run."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from pytest_gpuperf.timing.body import Body
 from pytest_gpuperf.timing.cache import MAX_SETS, ROTATION
 from pytest_gpuperf.timing.clock import KERNEL
 from pytest_gpuperf.timing.measure import Request, measure
+from pytest_gpuperf.timing.rates import Roof, compute_roof
 from pytest_gpuperf.values import Value
+from pytest_gpuperf.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_gpuperf.timing.instruments import Instruments
-    from pytest_gpuperf.work import Work
 
 #: pytest shows the test's own lines, not the plugin's.
 __tracebackhide__ = True
@@ -55,35 +56,47 @@ SHAPES: tuple[Shape, ...] = (
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Roof:
-    """A measured roof: seconds with its interval, and how the bytes were moved."""
-
-    time: Value
-    how: str
-
-
 class Roofs:
     """The roofs of one device, measured at their first use and kept for the session."""
 
     def __init__(self, instruments: Instruments, stream: int, limit: float) -> None:
         """Keep what a roof is measured with."""
         self.instruments, self.stream, self.limit = instruments, stream, limit
-        self._known: dict[tuple[int, int, str], Roof] = {}
+        self._moves: dict[tuple[int, int, str], Roof] = {}
+        self._computes: dict[tuple[int, str, str, bool], Roof] = {}
 
-    def of(self, work: Work, cache: str) -> Value:
-        """Return the roof of a work in a cache state, as a Value in seconds."""
+    def of(self, work: Work, cache: str) -> Roof:
+        """Return the roof of the bytes of a work in a cache state."""
         key = (work.reads, work.writes, cache)
-        if key not in self._known:
-            self._known[key] = self._measure(work, cache)
-        return self._known[key].time
+        if key not in self._moves:
+            self._moves[key] = self._measure(work, cache)
+        return self._moves[key]
+
+    def of_flops(self, work: Work, cache: str, *, zeros: bool = False) -> Roof:
+        """Return the roof of the operations of a work, in launches as they would be of a body in that cache state.
+
+        Operands are noise; with `zeros` they are zeros, which draw less power and so run faster where power is the limit: no honest body is faster than that.
+        """
+        key = (work.flops, work.kind, cache, zeros)
+        if key not in self._computes:
+            self._computes[key] = compute_roof(self.instruments, work, cache, self.stream, self.limit, zeros=zeros)
+        return self._computes[key]
+
+    def find(self, what: str, work: Work, cache: str) -> Roof:
+        """Return a roof of a work: of its `bytes`, of its `reads` alone, of its `flops` on noise or on `zeros`."""
+        if what in ("flops", "zeros"):
+            return self.of_flops(work, cache, zeros=what == "zeros")
+        return self.of(work if what == "bytes" else Work(reads=work.reads), cache)
 
     def record(self) -> list[dict[str, Any]]:
-        """Return every roof so far as plain values for the run file."""
-        return [
-            {"reads": reads, "writes": writes, "cache": cache, "how": roof.how, **roof.time.record()}
-            for (reads, writes, cache), roof in self._known.items()
+        """Return every roof so far as plain values."""
+        moved: list[tuple[dict[str, Any], Roof]] = [
+            ({"reads": reads, "writes": writes, "cache": cache}, roof) for (reads, writes, cache), roof in self._moves.items()
         ]
+        computed = [
+            ({"flops": flops, "kind": kind, "cache": cache, "zeros": zeros}, roof) for (flops, kind, cache, zeros), roof in self._computes.items()
+        ]
+        return [{**what, "how": roof.how, **roof.time.record()} for what, roof in (*moved, *computed)]
 
     def _measure(self, work: Work, cache: str) -> Roof:
         backend, limits = self.instruments.backend, self.instruments.limits

@@ -1,0 +1,69 @@
+"""Host buffers and their copies: page-locked ones, which the device reads by itself, and pageable ones, which the driver stages."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_PAGE = 4096
+
+
+class HostMemory:
+    """Buffers of the host by address, and streams to copy in; see `backend.Host` for what each call does."""
+
+    def __init__(self, driver: Any, call: Callable[..., Any]) -> None:
+        """Keep the driver and its checked call; nothing is allocated yet."""
+        self._driver, self._call = driver, call
+        self._pinned: set[int] = set()
+        self._pageable: dict[int, tuple[mmap.mmap, Any]] = {}
+        self._streams: list[Any] = []
+
+    def alloc(self, nbytes: int, *, pinned: bool) -> int:
+        """Allocate, and touch every page: a first touch is not a copy's to pay for."""
+        if pinned:
+            address = int(self._call("cuMemHostAlloc", nbytes, 0))
+            self._pinned.add(address)
+        else:
+            pages = mmap.mmap(-1, nbytes)
+            view = (ctypes.c_char * nbytes).from_buffer(pages)
+            address = ctypes.addressof(view)
+            self._pageable[address] = pages, view
+        for offset in range(0, nbytes, _PAGE):
+            ctypes.memset(address + offset, 1, 1)
+        return address
+
+    def free(self, address: int) -> None:
+        """Free what `alloc` returned."""
+        if address in self._pinned:
+            self._pinned.remove(address)
+            self._call("cuMemFreeHost", address)
+        else:
+            # The view goes first: pages that it refers to cannot be unmapped.
+            pages, view = self._pageable.pop(address)
+            del view
+            pages.close()
+
+    def to_device(self, target: int, source: int, nbytes: int, stream: int) -> None:
+        """Copy from the host, in a stream."""
+        self._call("cuMemcpyHtoDAsync", target, source, nbytes, stream)
+
+    def from_device(self, target: int, source: int, nbytes: int, stream: int) -> None:
+        """Copy to the host, in a stream."""
+        self._call("cuMemcpyDtoHAsync", target, source, nbytes, stream)
+
+    def streams(self, count: int) -> tuple[int, ...]:
+        """Return streams of our own that wait for no other; made at the first use."""
+        while len(self._streams) < count:
+            self._streams.append(self._call("cuStreamCreate", int(self._driver.CUstream_flags.CU_STREAM_NON_BLOCKING)))
+        return tuple(map(int, self._streams[:count]))
+
+    def held(self) -> Iterator[tuple[Any, ...]]:
+        """Yield the calls that give back what is held."""
+        yield from (("cuMemFreeHost", address) for address in self._pinned)
+        yield from (("cuStreamDestroy", stream) for stream in self._streams)
+        self._pinned.clear()
+        self._streams.clear()

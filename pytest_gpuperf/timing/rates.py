@@ -1,0 +1,64 @@
+"""Roofs of operations: the time of our own kernels that only compute, for exactly a work's operations."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import TYPE_CHECKING
+
+from pytest_gpuperf.device.rates import Rate, rates_of
+from pytest_gpuperf.reasons import Reason
+from pytest_gpuperf.timing.body import Body
+from pytest_gpuperf.timing.clock import KERNEL
+from pytest_gpuperf.timing.measure import Request, measure
+from pytest_gpuperf.values import Value
+
+if TYPE_CHECKING:
+    from pytest_gpuperf.device.backend import Backend
+    from pytest_gpuperf.timing.instruments import Instruments
+    from pytest_gpuperf.work import Work
+
+#: pytest shows the test's own lines, not the plugin's.
+__tracebackhide__ = True
+
+_QUICK = 0.03
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Roof:
+    """A measured roof: seconds with its interval, and how it was reached."""
+
+    time: Value
+    how: str
+
+
+def compute_roof(instruments: Instruments, work: Work, cache: str, stream: int, limit: float, *, zeros: bool = False) -> Roof:
+    """Measure the roof of a work's operations, as its body is measured: in the same state, with as many samples, so at the same clocks.
+
+    UNMEASURED `no-rate` where none of our kernels reaches the rate of that kind on this architecture.
+    """
+    capability = instruments.limits.compute_capability
+    rows = rates_of(work.kind, capability)
+    if not rows:
+        detail = f"none of our kernels reaches what compute capability {capability[0]}.{capability[1]} does in {work.kind}"
+        return Roof(Value.missing("roof", "s", "device", Reason("no-rate", detail)), "")
+    sm_count = instruments.limits.sm_count
+
+    def time(row: Rate, seconds: float) -> Value:
+        compute = functools.partial(launch_rate, instruments.backend, row, work.flops, sm_count, stream, zeros=zeros)
+        body = Body(compute, ((),), {}, work)
+        timed = measure(instruments, Request(body, cache, stream, seconds, kind=KERNEL, roof=True))
+        return dataclasses.replace(timed.values["time"], name="roof")
+
+    best = rows[0] if len(rows) == 1 else min(rows, key=lambda row: time(row, _QUICK).number or float("inf"))
+    blocks, rounds, extra = best.grid(work.flops, sm_count)
+    done = (rounds * blocks * (best.threads // best.lanes) + extra) * best.flops
+    how = f"{best.instruction}, {blocks} blocks of {best.threads}, {done:,} operations on {'zeros' if zeros else 'noise'}"
+    return Roof(time(best, limit), how)
+
+
+def launch_rate(backend: Backend, row: Rate, flops: int, sm_count: int, stream: int, *, zeros: bool = False) -> None:
+    """Launch a row of RATES with at least so many operations, on noise or on zeros."""
+    blocks, rounds, extra = row.grid(flops, sm_count)
+    mask, low = (0, 0) if zeros else row.operands
+    backend.launch(row.kernel, (rounds, extra, mask, low, 0), stream, blocks=blocks, threads=row.threads)
