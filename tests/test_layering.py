@@ -28,7 +28,7 @@ LAYERS = (
     Layer("rooms", ("timing", "identity", "counters", "static", "budgets"), ("facts", "ground")),
     Layer("case", ("measurement", "roofline", "comparison", "case", "runtime"), ("facts", "ground", "rooms"), siblings=True),
     Layer("verbs", ("fixture", "arguments", "comparing", "measuring", "standalone"), ("facts", "ground", "rooms", "case"), siblings=True),
-    Layer("machine", ("machine",), ("facts", "ground", "rooms", "case", "verbs")),
+    Layer("machine", ("machine", "machine_table"), ("facts", "ground", "rooms", "case", "verbs")),
     Layer("readers", ("report", "reference", "imports"), ("facts", "records")),
     Layer("commands", ("cli",), ("facts", "records", "readers", "machine", "__init__")),
     Layer("testing", ("testing",), ("facts", "ground")),

@@ -9,7 +9,8 @@ from rules_bench import STILL, device
 
 from pytest_gpuperf.cli import main
 from pytest_gpuperf.device import discovery
-from pytest_gpuperf.machine import STATES, TRAFFIC, machine_lines, measure_machine
+from pytest_gpuperf.machine import STATES, TRAFFIC, measure_machine
+from pytest_gpuperf.machine_table import machine_lines
 from pytest_gpuperf.reasons import Reason
 
 SIZES = (1 << 16, 1 << 24)
@@ -22,7 +23,7 @@ def fake():
 
 @pytest.fixture(scope="module")
 def found(fake):
-    return measure_machine(fake, 0.001, SIZES)
+    return measure_machine(fake, 0.001, SIZES, transfer=1 << 20, flops=10**11)
 
 
 def test_every_traffic_size_and_state_is_a_row(found):

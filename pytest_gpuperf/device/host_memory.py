@@ -6,10 +6,10 @@ import ctypes
 import mmap
 from typing import TYPE_CHECKING, Any
 
+from pytest_gpuperf.device.calls import DeviceError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-_PAGE = 4096
 
 
 class HostMemory:
@@ -25,15 +25,20 @@ class HostMemory:
     def alloc(self, nbytes: int, *, pinned: bool) -> int:
         """Allocate, and touch every page: a first touch is not a copy's to pay for."""
         if pinned:
-            address = int(self._call("cuMemHostAlloc", nbytes, 0))
+            try:
+                address = int(self._call("cuMemHostAlloc", nbytes, 0))
+            except DeviceError as error:
+                if error.code != int(self._driver.CUresult.CUDA_ERROR_OUT_OF_MEMORY):
+                    raise
+                message = f"{nbytes:,} bytes of page-locked host memory are not to be had"
+                raise MemoryError(message) from error
             self._pinned.add(address)
         else:
             pages = mmap.mmap(-1, nbytes)
             view = (ctypes.c_char * nbytes).from_buffer(pages)
             address = ctypes.addressof(view)
             self._pageable[address] = pages, view
-        for offset in range(0, nbytes, _PAGE):
-            ctypes.memset(address + offset, 1, 1)
+        ctypes.memset(address, 1, nbytes)
         return address
 
     def free(self, address: int) -> None:

@@ -48,8 +48,8 @@ class Rate:
 
 #: mma.sync does not reach the rate of the tensor cores on sm_90, nor on sm_100 and sm_110, which have instructions that are not here: what has no row is UNMEASURED.
 RATES: tuple[Rate, ...] = (
-    Rate("fp32", "fma_fp32", "rates_sm70", "fma.rn.f32", (7, 0), (13, 0), 32, 4096, _FP32, 1024, 2),
-    Rate("fp32", "fma_fp32", "rates_sm70", "fma.rn.f32", (7, 0), (13, 0), 32, 4096, _FP32, 256, 4),
+    Rate("fp32", "fma_fp32", "rates_sm70", "fma.rn.f32", (7, 0), (13, 0), 32, 16384, _FP32, 1024, 2),
+    Rate("fp32", "fma_fp32", "rates_sm70", "fma.rn.f32", (7, 0), (13, 0), 32, 16384, _FP32, 256, 8),
     Rate("bf16", "mma_bf16", "rates_sm80", "mma.m16n8k16.f32.bf16", (8, 0), (9, 0), 32, 65536, _BF16, 256, 2),
     Rate("bf16", "mma_bf16", "rates_sm80", "mma.m16n8k16.f32.bf16", (12, 0), (13, 0), 32, 65536, _BF16, 256, 2),
     Rate("bf16", "wgmma_bf16", "rates_sm90a", "wgmma.m64n256k16.f32.bf16", (9, 0), (9, 1), 128, 2097152, _BF16, 256, 1),
