@@ -46,7 +46,9 @@ class Roofline:
 
     @property
     def bound(self) -> str:
-        """What binds the work: `bytes`, or its operations, as `bf16 FLOP`; bytes where the two roofs cannot be told apart."""
+        """What binds the work: `bytes`, or its operations, as `bf16 FLOP`; bytes where the roofs cannot be told apart, `unknown` where one is not known."""
+        if self.roof.number is None:
+            return "unknown"
         return "bytes" if self._binding() == "bytes" else f"{self.work.kind} FLOP"
 
     @property
@@ -97,4 +99,5 @@ class Roofline:
             return {}
         roofs = [{"of": what, "how": roof.how, "time": roof.time.record()} for what, roof in self._known.items()]
         needed = [what for what, amount in (("bytes", self.work.bytes), ("flops", self.work.flops)) if amount]
-        return {"bound": self.bound if set(needed) <= set(self._known) else None, "roofs": roofs}
+        bound = self.bound if set(needed) <= set(self._known) else "unknown"
+        return {"bound": None if bound == "unknown" else bound, "roofs": roofs}
