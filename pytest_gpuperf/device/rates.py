@@ -36,7 +36,7 @@ class Rate:
     def grid(self, flops: int, sm_count: int) -> tuple[int, int, int]:
         """Return blocks, rounds of every worker, and how many workers do one more: together at least so many operations.
 
-        >>> row = next(row for row in RATES if row.kind == "bf16")
+        >>> row = next(row for row in RATES if row.kernel == "wgmma_bf16")
         >>> row.grid(2 * 8192**3, 132), row.grid(1, 132)
         ((132, 1985, 248), (1, 0, 1))
         """
