@@ -48,19 +48,34 @@ def reached(gpu_runtime, torch):
     return check
 
 
+def code_of(value) -> str | None:
+    """Return the code of what keeps a value from being judged."""
+    return None if value.reason is None else value.reason.code
+
+
 @pytest.mark.parametrize("kind", ["bf16", "fp16", "fp8", "fp32"])
 def test_a_large_product_of_cublas_is_below_our_roof(gpu, torch, reached, kind):
     reached(kind)
     body, work = product(torch, kind, 8192 if kind != "fp32" else 4096)
     m = gpu.measure(body, work=work, cache="warm")
     share = m.held("tflops", "p50", "%")
-    say(f"{kind} {shown(m)}; {m.tflops}; roof {m.roof}; {share.point:.1f} %; {m.record()['roofs']}")
-    assert m.tflops.reason is None, m.tflops
-    assert 60 < share.point < 101
+    how = m.record()["roofs"][0]["how"]
+    say(f"{kind} {shown(m)}; {m.tflops}; roof {m.roof}, {work.flops / m.roof.number / 1e12:.0f} TFLOP/s by {how}; {share.number:.1f} %")
+    # A card that meets its power limit halfway through says so; what it reached is below the roof all the same.
+    assert code_of(m.tflops) in {None, "throttled"}, m.tflops
+    assert 60 < share.number < 101
     assert m.bound == f"{kind} FLOP"
-    m.require(tflops=">= 60 %", time="<= 1.67 x roof")
+
+
+@pytest.mark.parametrize("kind", ["bf16", "fp16", "fp8", "fp32"])
+def test_limits_on_operations_are_judged(gpu, torch, reached, kind):
+    reached(kind)
+    body, work = product(torch, kind, 2048)
+    m = gpu.measure(body, work=work, cache="warm")
+    say(f"{kind} {shown(m)}; {m.tflops}; {m.held('tflops', 'p50', '%')}")
+    m.require(tflops=[">= 30 %", ">= 10 TFLOP/s"], time="<= 3.3 x roof")
     with pytest.raises(BudgetExceeded, match=f"bound by {kind} FLOP"):
-        m.require(time="<= 0.9 x roof")
+        m.require(time="<= 0.8 x roof")
     with pytest.raises(BudgetExceeded, match="tflops: "):
         m.require(tflops=">= 20 PFLOP/s")
 
@@ -71,9 +86,9 @@ def test_small_products_are_possible(gpu, torch, reached, n, cache):
     reached("bf16")
     body, work = product(torch, "bf16", n)
     m = gpu.measure(body, work=work, cache=cache)
-    share = m.held("tflops", "p50", "%").point
-    say(f"{n} {shown(m)}; {m.tflops}; roof {m.roof.point * 1e6:.2f} us; {share:.1f} %")
-    assert m.tflops.reason is None, m.tflops
+    share = m.held("tflops", "p50", "%").number
+    say(f"{n} {shown(m)}; {m.tflops}; roof {m.roof.number * 1e6:.2f} us; {share:.1f} %")
+    assert code_of(m.tflops) in {None, "throttled"}, m.tflops
     assert share < 103
 
 
@@ -82,17 +97,17 @@ def test_a_product_of_zeros_is_possible(gpu, torch, reached):
     for cache in ("cold", "warm", "steady"):
         body, work = product(torch, "bf16", 8192, zeros=True)
         m = gpu.measure(body, name=cache, work=Work(reads=2 * 2 * 8192**2, writes=2 * 8192**2, flops=work.flops, kind="bf16"), cache=cache)
-        say(f"zeros {shown(m)}; {m.tflops}; {m.held('tflops', 'p50', '%').point:.1f} %; bound by {m.bound}")
-        assert m.tflops.reason is None, m.tflops
+        say(f"zeros {shown(m)}; {m.tflops}; {m.held('tflops', 'p50', '%').number:.1f} %; bound by {m.bound}")
+        assert code_of(m.tflops) in {None, "throttled"}, m.tflops
 
 
 @pytest.mark.parametrize("kind", ["bf16", "fp32"])
 def test_a_body_that_claims_twice_its_operations_is_impossible(gpu, torch, reached, kind):
     reached(kind)
-    body, work = product(torch, kind, 4096)
+    body, work = product(torch, kind, 2048)
     m = gpu.measure(body, work=Work(flops=2 * work.flops, kind=kind), cache="warm")
     say(str(m.tflops))
-    assert m.tflops.reason.code == "impossible"
+    assert code_of(m.tflops) == "impossible"
     for limits in ({"tflops": ">= 60 %"}, {"tflops": ">= 1 TFLOP/s"}, {"time": "<= 2 x roof"}):
         with pytest.raises(Inconclusive, match="impossible"):
             m.require(**limits)

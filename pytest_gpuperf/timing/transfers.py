@@ -17,6 +17,8 @@ __tracebackhide__ = True
 
 _ROUNDS = 5
 _MOST_ROUNDS = 100
+#: Copies in a round, whose middle one counts: the host is interrupted now and then.
+_COPIES = 3
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ TRANSFERS: tuple[Transfer, ...] = (
 
 
 def time_transfer(backend: Backend, row: Transfer, nbytes: int, limit: float) -> Value:
-    """Return the time from the first call until every copy of `nbytes` is done, on the host's clock; at least 5 times, at most `limit` seconds.
+    """Return the time from the first call until every copy of `nbytes` is done, on the host's clock; in 5 rounds or more, at most `limit` seconds.
 
     UNMEASURED `no-memory` where host or device have no room.
     """
@@ -83,10 +85,11 @@ def _timed(backend: Backend, row: Transfer, device: list[int], host: list[int], 
             backend.synchronize(stream)
         return backend.now() - start
 
-    once()
+    for _ in range(_COPIES):
+        once()
     began = backend.now()
     rounds: list[list[float]] = []
     while len(rounds) < _ROUNDS or (backend.now() - began < limit and len(rounds) < _MOST_ROUNDS):
-        rounds.append([once()])
+        rounds.append([once() for _ in range(_COPIES)])
     centre = stats.centre_interval(rounds, 0.0)
-    return Value(centre.centre, "s", "host", centre.low, centre.high, {}, None, "transfer", samples=len(rounds))
+    return Value(centre.centre, "s", "host", centre.low, centre.high, {}, None, "transfer", samples=_COPIES * len(rounds))
