@@ -57,7 +57,7 @@ REASONS: tuple[Cause, ...] = (
     Cause("other-stream", INCONCLUSIVE, "the device is still busy after the body's stream is idle", "pass stream= the stream the body uses, or make that stream wait"),
     Cause("below-clock", INCONCLUSIVE, "the time is not above the clock's own uncertainty", "put more work into the body, or measure with cache='steady'"),
     Cause("zero-ratio", INCONCLUSIVE, "the divisor is zero or cannot be told from zero", "measure something larger, or compare the difference"),
-    Cause("impossible", INCONCLUSIVE, "the body is faster than the device can move or compute what Work says", "check Work: does the body really move these bytes in this cache state, and do these operations?"),
+    Cause("impossible", INCONCLUSIVE, "the body is faster than the device can move or compute what Work says", "check Work: does the body really move these bytes in this cache state, and do these operations in this arithmetic?"),
     Cause("hang", FAIL, "the case did not end in its time", "read the stacks that were printed; give it more with --gpuperf-timeout, if it is only slow"),
     Cause("other-device", NOT_APPLICABLE, "the limit is for another device", "add a glob for this device, or '*'"),
 )

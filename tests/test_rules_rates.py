@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from rules_bench import STILL, US, bench, device
 
@@ -161,6 +163,20 @@ def test_more_operations_than_the_device_does_are_impossible():
             with pytest.raises(Inconclusive, match="impossible"):
                 m.require(**limits)
         m.require(time="<= 6 us")
+
+
+def test_nobody_waits_for_the_roof_of_a_claim_that_is_a_thousand_times_too_large():
+    fake = device(**SPEC)
+    with bench(fake) as gpuperf:
+        m = gpuperf.measure(_taking(fake, 20), work=Work(flops=1000 * GFLOP * 100, kind="bf16"))
+        began = fake.now()
+        assert m.roof.number == pytest.approx(1.0, rel=0.01)
+        assert fake.now() - began < 5, "a launch of a second each would have taken more"
+        assert re.search(r"4,9\d\d,\d{3},\d{3},\d{3} operations on noise, its time times 20\.\d$", m.record()["roofs"][0]["how"])
+        assert m.tflops.reason.code == "impossible"
+        long = gpuperf.measure(_taking(fake, 40_000), name="long", work=Work(flops=4000 * GFLOP, kind="bf16"))
+        assert long.roof.number == pytest.approx(0.04, rel=0.01)
+        assert long.record()["roofs"][0]["how"].endswith("operations on noise")
 
 
 def test_who_is_faster_than_noise_and_not_than_zeros_is_possible():

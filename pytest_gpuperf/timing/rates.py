@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 __tracebackhide__ = True
 
 _QUICK = 0.03
+#: Operations of the launch that says which row is the fastest, and how long the launch of a roof may take, in seconds.
+_PILOT = 1 << 34
+_LONGEST = 0.05
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,17 +47,25 @@ def compute_roof(instruments: Instruments, work: Work, cache: str, stream: int, 
         return Roof(Value.missing("roof", "s", "device", Reason("no-rate", detail)), "")
     sm_count = instruments.limits.sm_count
 
-    def time(row: Rate, seconds: float) -> Value:
-        compute = functools.partial(launch_rate, instruments.backend, row, work.flops, sm_count, stream, zeros=zeros)
-        body = Body(compute, ((),), {}, work)
-        timed = measure(instruments, Request(body, cache, stream, seconds, kind=KERNEL, roof=True))
+    def time(row: Rate, flops: int, seconds: float) -> Value:
+        compute = functools.partial(launch_rate, instruments.backend, row, flops, sm_count, stream, zeros=zeros)
+        timed = measure(instruments, Request(Body(compute, ((),), {}, work), cache, stream, seconds, kind=KERNEL, roof=True))
         return dataclasses.replace(timed.values["time"], name="roof")
 
-    best = rows[0] if len(rows) == 1 else min(rows, key=lambda row: time(row, _QUICK).number or float("inf"))
-    blocks, rounds, extra = best.grid(work.flops, sm_count)
+    pilot = min(work.flops, _PILOT)
+    pilots = {row: time(row, pilot, _QUICK).number or float("inf") for row in rows}
+    best = min(rows, key=lambda row: pilots[row])
+    # What Work claims may be wrong by a factor of a thousand: nobody waits a minute for its roof.
+    most = max(pilot, int(pilot * _LONGEST / pilots[best]))
+    flops = min(work.flops, most)
+    roof = time(best, flops, limit)
+    blocks, rounds, extra = best.grid(flops, sm_count)
     done = (rounds * blocks * (best.threads // best.lanes) + extra) * best.flops
     how = f"{best.instruction}, {blocks} blocks of {best.threads}, {done:,} operations on {'zeros' if zeros else 'noise'}"
-    return Roof(time(best, limit), how)
+    if flops < work.flops:
+        roof = dataclasses.replace(roof * (work.flops / flops), unit="s", source=roof.source, name="roof", samples=roof.samples)
+        how += f", its time times {work.flops / flops:.1f}"
+    return Roof(roof, how)
 
 
 def launch_rate(backend: Backend, row: Rate, flops: int, sm_count: int, stream: int, *, zeros: bool = False) -> None:
