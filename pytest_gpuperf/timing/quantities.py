@@ -69,11 +69,11 @@ def tflops_of(time: Value, work: Work | None, listener: Listener | None) -> Valu
 
 def _rate_of(name: str, unit: str, amount: int, time: Value, without: Reason, listener: Listener | None) -> Value:
     if not amount:
-        made = Value.missing(name, unit, "device", without, listener)
+        made = Value.missing(name, unit, time.source, without, listener)
     elif time.number is None or time.number <= 0:
-        made = Value.missing(name, unit, "device", time.reason or Reason("below-clock"), listener)
+        made = Value.missing(name, unit, time.source, time.reason or Reason("below-clock"), listener)
     else:
-        made = dataclasses.replace(float(amount) / time, unit=unit, name=name, source="device", listener=listener, samples=time.samples)
+        made = dataclasses.replace(float(amount) / time, unit=unit, name=name, source=time.source, listener=listener, samples=time.samples)
     return dataclasses.replace(made, statistics={"p50": made})
 
 
