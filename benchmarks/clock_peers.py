@@ -23,11 +23,12 @@ HERE = Path(__file__).resolve().parent
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Peer:
-    """One row of PEERS: its name, the cache state that its readings are in, and how it reads one body, in seconds."""
+    """One row of PEERS: its name, the cache state that its readings are in, how it reads one body, in seconds, and whether it captures it."""
 
     name: str
     cache: str
     read: Callable[[Callable[[], Any]], float]
+    captures: bool = False
 
 
 def _events(body: Callable[[], Any]) -> float:
@@ -65,16 +66,25 @@ def _torch_benchmark(body: Callable[[], Any]) -> float:
     return float(Timer("body()", globals={"body": body}).blocked_autorange(min_run_time=0.2).median)
 
 
+def _named(body: Callable[[], Any]) -> Callable[[], Any]:
+    """Return a function that does the same: cupyx reads its name, and a partial has none."""
+
+    def call() -> Any:
+        return body()
+
+    return call
+
+
 def _cupyx(body: Callable[[], Any]) -> float:
     from cupyx.profiler import benchmark
 
-    return float(statistics.median(benchmark(body, n_repeat=60, n_warmup=10).gpu_times[0]))
+    return float(statistics.median(benchmark(_named(body), n_repeat=60, n_warmup=10).gpu_times[0]))
 
 
 PEERS: tuple[Peer, ...] = (
     Peer("events", "warm", _events),
     Peer("do_bench", "cold-dirty", _do_bench),
-    Peer("do_bench_cudagraph", "warm", _do_bench_cudagraph),
+    Peer("do_bench_cudagraph", "warm", _do_bench_cudagraph, captures=True),
     Peer("torch.benchmark", "warm", _torch_benchmark),
     Peer("cupyx", "warm", _cupyx),
 )
@@ -101,13 +111,13 @@ def ask_cuda_bench(powers: tuple[int, ...]) -> tuple[dict[int, float], float, st
         return found, took, "" if found else "no cold medians in its file"
 
 
-def ask_ncu(powers: tuple[int, ...]) -> tuple[dict[int, float], str]:
-    """Return ncu's gpu__time_duration in seconds by size, its cache control on and its clock control off, and why there are none."""
+def ask_ncu(powers: tuple[int, ...], control: str = "all") -> tuple[dict[int, float], str]:
+    """Return ncu's gpu__time_duration in seconds by size, its clock control off and its cache control `all` (cold) or `none`, and why there are none."""
     ncu = shutil.which("ncu")
     if ncu is None:
         return {}, "no ncu on the PATH"
     command = [
-        ncu, "--config-file", "off", "--target-processes", "application-only", "--clock-control", "none", "--cache-control", "all",
+        ncu, "--config-file", "off", "--target-processes", "application-only", "--clock-control", "none", "--cache-control", control,
         "--kernel-name", "regex:copy_kernel", "--metrics", "gpu__time_duration.sum", "--csv", "--page", "raw", "--print-units", "base",
         sys.executable, str(HERE / "clock_ncu.py"), ",".join(map(str, powers)),
     ]  # fmt: skip
