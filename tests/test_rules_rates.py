@@ -28,7 +28,7 @@ def test_tflops_is_operations_over_time_in_flop_per_second():
         assert m.tflops.unit == "FLOP/s"
         assert m.tflops.point == pytest.approx(GFLOP / m.time.point)
         assert m.tflops.point == pytest.approx(GFLOP / 20.7e-6, rel=0.02)
-        m.require(tflops=[">= 40 TFLOP/s", "<= 0.06 PFLOP/s", ">= 45 %", "<= 55 %"])
+        m.require(tflops=[">= 40 TFLOP/s", "<= 0.06 PFLOP/s", ">= 50 %", "<= 58 %"])
         with pytest.raises(BudgetExceeded, match=r"^tflops: 48\.\d+ TFLOP/s is below 60\.00 TFLOP/s by"):
             m.require(tflops=">= 60 TFLOP/s")
 
@@ -163,6 +163,17 @@ def test_more_operations_than_the_device_does_are_impossible():
             with pytest.raises(Inconclusive, match="impossible"):
                 m.require(**limits)
         m.require(time="<= 6 us")
+
+
+@pytest.mark.parametrize("prologue", [0.0, 1.2e-6, 5e-6])
+def test_what_our_kernel_does_before_it_computes_is_no_part_of_the_roof(prologue):
+    fake = device(rate_prologue=prologue, **SPEC)
+    with bench(fake) as gpuperf:
+        # A tenth of a microsecond of computing: with its prologue our kernel takes longer than the body, which is honest all the same.
+        m = gpuperf.measure(_taking(fake, 0.7), work=Work(flops=GFLOP // 100, kind="bf16"))
+        assert m.roof.number == pytest.approx(1.40 * US, abs=0.06 * US)
+        assert m.tflops.reason is None
+        assert m.percent.number == pytest.approx(100, abs=6)
 
 
 def test_nobody_waits_for_the_roof_of_a_claim_that_is_a_thousand_times_too_large():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import mmap
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.device.calls import DeviceError
@@ -19,7 +18,7 @@ class HostMemory:
         """Keep the driver and its checked call; nothing is allocated yet."""
         self._driver, self._call = driver, call
         self._pinned: set[int] = set()
-        self._pageable: dict[int, tuple[mmap.mmap, Any]] = {}
+        self._pageable: dict[int, Any] = {}
         self._streams: list[Any] = []
 
     def alloc(self, nbytes: int, *, pinned: bool) -> int:
@@ -34,10 +33,10 @@ class HostMemory:
                 raise MemoryError(message) from error
             self._pinned.add(address)
         else:
-            pages = mmap.mmap(-1, nbytes)
-            view = (ctypes.c_char * nbytes).from_buffer(pages)
-            address = ctypes.addressof(view)
-            self._pageable[address] = pages, view
+            # From the heap, as an array of a program is: what mmap gives by default is shared, and has small pages.
+            pages = (ctypes.c_char * nbytes)()
+            address = ctypes.addressof(pages)
+            self._pageable[address] = pages
         ctypes.memset(address, 1, nbytes)
         return address
 
@@ -47,10 +46,7 @@ class HostMemory:
             self._pinned.remove(address)
             self._call("cuMemFreeHost", address)
         else:
-            # The view goes first: pages that it refers to cannot be unmapped.
-            pages, view = self._pageable.pop(address)
-            del view
-            pages.close()
+            del self._pageable[address]
 
     def to_device(self, target: int, source: int, nbytes: int, stream: int) -> None:
         """Copy from the host, in a stream."""

@@ -19,11 +19,11 @@ def seconds_of(spec: FakeSpec, kernel: str, arguments: Sequence[int], blocks: in
     """Return the own span of a kernel of RATES: as long as the device's rate says, and shorter on zeros.
 
     >>> from pytest_gpuperf.testing import FakeSpec
-    >>> spec = FakeSpec(rates={"bf16": 1e15}, zeros_faster=1.1)
+    >>> spec = FakeSpec(rates={"bf16": 1e15}, rate_prologue=0.0)
     >>> round(1e3 * seconds_of(spec, "wgmma_bf16", (1000, 0, 1, 0, 0), 132, 256), 3)
     0.554
     """
     kind, lanes, flops = COMPUTING[kernel]
     rounds, extra, mask, *_ = arguments
     done = (rounds * blocks * (threads // lanes) + extra) * flops
-    return spec.latency + done / spec.rates[kind] / (1.0 if mask else spec.zeros_faster)
+    return spec.latency + spec.rate_prologue + done / spec.rates[kind] / (1.0 if mask else spec.zeros_faster)

@@ -43,6 +43,8 @@ class FakeSpec:
     #: operations a second by kind of arithmetic, on operands that are not zeros, and how much faster zeros go
     rates: Mapping[str, float] = dataclasses.field(default_factory=lambda: {"fp32": 6.0e13, "fp16": 8.0e14, "bf16": 8.0e14, "fp8": 1.6e15})
     zeros_faster: float = 1.15
+    #: what those kernels do before they compute, in seconds
+    rate_prologue: float = 1.2e-6
     #: host copies: pinned one way, both ways together, pageable to the device and back
     pcie: float = 5.5e10
     pcie_both: float = 1.0e11
