@@ -17,6 +17,7 @@ from pytest_gpuperf.identity.bits import identical
 from pytest_gpuperf.measurement import Measurement
 from pytest_gpuperf.nvtx_ranges import measurement_range, slug
 from pytest_gpuperf.reasons import FAIL, PASS, Reason
+from pytest_gpuperf.roofline import Roofline
 from pytest_gpuperf.timing.untimed import Untimed
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from pytest_gpuperf.runtime import Runtime
     from pytest_gpuperf.timing.body import Body
     from pytest_gpuperf.timing.compare import Difference
-    from pytest_gpuperf.values import Value
+    from pytest_gpuperf.timing.rates import Roof
     from pytest_gpuperf.work import Work
 
 #: pytest shows the test's own lines, not the plugin's.
@@ -165,10 +166,10 @@ def _timed(
             compared = compare(tools, requests, seed)
         seconds = runtime.backend.now() - began
 
-    def roof() -> Value:
+    def roof(what: str) -> Roof:
         assert given.work is not None
         with runtime.locked(case.nodeid):
-            return dataclasses.replace(runtime.roofs(handle).of(given.work, cache), listener=case)
+            return runtime.roofs(handle).find(what, given.work, cache)
 
     notes = [str(compared.hole.detail)] if compared.hole is not None else []
     if compared.synchronises:
@@ -176,8 +177,9 @@ def _timed(
     reasons = [one.values["time"].reason for one in compared.timed.values()]
     notes += [f"{one.detail}; all versions met that in the same blocks, so their ratios stand" for one in reasons[:1] if one is not None and one.code == "throttled"]
     measurements = {}
+    roofline = None if given.work is None else Roofline(given.work, cache, roof, case)
     for version, timed in compared.timed.items():
-        made = Measurement(names[version], timed.result, timed.values, given.work, timed.context, runtime.device, timed.drift, case, roof)
+        made = Measurement(names[version], timed.result, timed.values, given.work, timed.context, runtime.device, timed.drift, case, roofline)
         others = ", ".join(repr(one) for one in bodies if one != version)
         told = {"seconds": waited.seconds, "for": waited.holder} if waited is not None else None
         extra = {"slug": label, "nvtx": label, "notes": [f"ran in turns with {others}", *notes, *timed.details["notes"]], "waited": told, "wall_s": seconds}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pytest_gpuperf.budgets.collect import Budget
+    from pytest_gpuperf.roofline import Roofline
     from pytest_gpuperf.stats import Drift
     from pytest_gpuperf.values import Listener
     from pytest_gpuperf.work import Work
@@ -25,17 +26,17 @@ if TYPE_CHECKING:
 __tracebackhide__ = True
 
 
-#: A body that beats its roof by more than this factor, and by more seconds than two honest kernels of such bytes differ in their prologues (0.3 us between our
-#: move and an addition of 12 MB that the L2 holds, on an H200), does not move the bytes of its Work.
-_POSSIBLE = 1.05
-_SMALL = 0.5e-6
+#: Quantities that rest on Work, and on which parts of it.
+_RESTS_ON: dict[str, tuple[str, ...]] = {"bandwidth": ("bytes",), "tflops": ("flops",)}
+_ARGUMENTS = {"bytes": "reads=..., writes=...", "flops": "flops=..., kind=..."}
 
 
 @dataclasses.dataclass(repr=False)
 class Measurement:
     """One measured body: `m.time`, `m.time.p99`, `m.bandwidth`, `m["host_time"]` are Values; `m.result` is what the last call returned.
 
-    `m.roof` is the time of our own move kernel with the bytes of `work`, `m.percent` and `m.x_roof` the time held against it.
+    `m.roof` is the time of our own kernels with the bytes and the operations of `work`, `m.percent` and `m.x_roof` the time held against it, and `m.bound`
+    says which of the two the roof is of, as "bytes" or "bf16 FLOP".
     """
 
     name: str
@@ -46,7 +47,7 @@ class Measurement:
     device: str | None = None
     drift: Drift | None = None
     listener: Listener | None = None
-    roof_of: Callable[[], Value] | None = None
+    roofline: Roofline | None = None
     account: Callable[[Judgement], None] | None = None
     #: Quantities that are measured at their first use only, by name.
     lazy: Mapping[str, Callable[[], Value]] = dataclasses.field(default_factory=dict)
@@ -78,7 +79,7 @@ class Measurement:
         if name not in self.values:
             message = f"measurement {self.name!r} has no quantity {name!r}{nearest(name, metric_names())}"
             raise KeyError(message)
-        value = self._possible(self.values[name]) if name == "bandwidth" else self.values[name]
+        value = self._possible(self.values[name], _RESTS_ON[name]) if name in _RESTS_ON else self.values[name]
         if not statistic:
             return value
         if statistic not in value.statistics:
@@ -103,15 +104,26 @@ class Measurement:
 
     @property
     def roof(self) -> Value:
-        """Time of our own move kernel with exactly the bytes of Work, in the same cache state; measured at its first use."""
+        """The time that our own kernels need for the bytes and for the operations of Work, the later one, in the same cache state; measured at its first use."""
         if self._roof is None:
-            if self.work is None or not self.work.bytes:
-                message = f"measurement {self.name!r} has no roof: pass work=Work(reads=..., writes=...)"
-                raise BadBudget(message)
-            source = self.values["time"]
-            gone = source.reason if source.number is None else None
-            self._roof = missing("roof", "device", gone, self.listener) if gone is not None or self.roof_of is None else self.roof_of()
+            self._roof = self._measured_roof("")
         return self._roof
+
+    @property
+    def bound(self) -> str:
+        """What the roof is of: "bytes", or operations, as "bf16 FLOP"; the roofs are measured for it."""
+        return self.roofline.bound if self.roofline is not None and self.roof.number is not None else "unknown"
+
+    def _measured_roof(self, what: str) -> Value:
+        """Return the roof of `bytes`, of `flops`, or the later one; with the reason of the time where that has no number."""
+        if self.work is None or not {"bytes": self.work.bytes, "flops": self.work.flops}.get(what, self.work.bytes or self.work.flops):
+            message = f"measurement {self.name!r} has no roof: pass work=Work({_ARGUMENTS.get(what, _ARGUMENTS['bytes'])})"
+            raise BadBudget(message)
+        source = self.values["time"]
+        gone = source.reason if source.number is None else None
+        if gone is not None or self.roofline is None:
+            return missing("roof", "device", gone, self.listener)
+        return self.roofline.of(what) if what else self.roofline.roof
 
     @property
     def percent(self) -> Value:
@@ -125,41 +137,39 @@ class Measurement:
         ratio = self.values["time"] / self.roof
         return dataclasses.replace(ratio, unit="x roof", source=self.values["time"].source, name=f"{self.name} x roof", listener=self.listener)
 
-    def _possible(self, value: Value) -> Value:
-        """Return a value that rests on Work, INCONCLUSIVE where the body is faster than these bytes can be moved."""
-        time = self.values["time"]
-        if value.reason is not None or value.number is None or self.work is None or self.roof_of is None or time.number is None:
+    def _possible(self, value: Value, parts: tuple[str, ...]) -> Value:
+        """Return a value that rests on Work, INCONCLUSIVE where the body is faster than the device can do these parts of it."""
+        if value.reason is not None or value.number is None or self.roofline is None:
             return value
-        roof = self.roof
-        if roof.number is None:
-            return value
-        _, slowest = (time / roof).bounds
-        if slowest * _POSSIBLE >= 1 or roof.number - time.number <= _SMALL:
-            return value
-        detail = f"{self.work.bytes:,} bytes in {time} would be {roof.number / time.number:.2f} times what the device moves in this cache state"
-        return dataclasses.replace(value, reason=Reason("impossible", detail))
+        reason = self.roofline.impossible(self.values["time"], parts)
+        return value if reason is None else dataclasses.replace(value, reason=reason)
 
     def held(self, quantity: str, statistic: str, unit: str) -> Value:
         """Return what a limit is held against: the statistic itself, or its ratio to the roof."""
         value = self[quantity if statistic == "p50" else f"{quantity}.{statistic}"]
         if unit not in RELATIVE:
             return value
-        roof = self.roof
+        parts = _RESTS_ON.get(quantity, ("bytes", "flops"))
+        roof = self._measured_roof(parts[0]) if len(parts) == 1 else self.roof
         time = value if quantity == "time" else self.values["time"]
         ratio = roof / time * 100.0 if unit == "%" else time / roof
-        return self._possible(dataclasses.replace(ratio, unit=unit, source=time.source, name=quantity, listener=None))
+        return self._possible(dataclasses.replace(ratio, unit=unit, source=time.source, name=quantity, listener=None), parts)
 
     def judged(self, budget: Budget) -> Judgement:
         """Judge one budget on this measurement; BadBudget where it needs Work and there is none."""
         limit = budget.limit
-        if limit.relative and (self.work is None or not self.work.bytes):
-            message = f"'{limit.unit}' needs work=Work(reads=..., writes=...) in measure({self.name!r})"
+        parts = _RESTS_ON.get(limit.quantity, ("bytes", "flops"))
+        if limit.relative and (self.work is None or not any(getattr(self.work, part) for part in parts)):
+            message = f"'{limit.unit}' needs work=Work({_ARGUMENTS[parts[0]]}) in measure({self.name!r})"
             raise BadBudget(message)
         if budget.applies and self.device is not None:
             value = self.held(limit.quantity, limit.statistic, limit.unit)
         else:
             value = self[limit.quantity]
-        return judge(budget, self.name, value, self._context_of(value), self._drift_of(limit.quantity, limit.unit))
+        context = self._context_of(value)
+        if limit.relative and limit.quantity == "time" and self.work is not None and self.work.flops and value.number is not None:
+            context += f", bound by {self.bound}"
+        return judge(budget, self.name, value, context, self._drift_of(limit.quantity, limit.unit))
 
     def _context_of(self, value: Value) -> str:
         """Say how a value was taken: what is known of the device clock's samples is not true of the host's."""
@@ -171,7 +181,7 @@ class Measurement:
 
     def _drift_of(self, quantity: str, unit: str) -> Drift | None:
         """Return the drift of the time in the unit of a limit."""
-        if self.drift is None or quantity not in {"time", "bandwidth"}:
+        if self.drift is None or quantity not in {"time", *_RESTS_ON}:
             return None
         centre = self.values["time"].number
         if not centre:
@@ -182,7 +192,7 @@ class Measurement:
         held = self.held(quantity, "p50", unit).number
         if held is None:
             return None
-        faster_is_more = quantity == "bandwidth" or unit == "%"
+        faster_is_more = quantity in _RESTS_ON or unit == "%"
         ends = (held / high, held / low) if faster_is_more else (held * low, held * high)
         return dataclasses.replace(self.drift, low=min(ends), high=max(ends))
 
@@ -214,7 +224,8 @@ class Measurement:
             values["roof"] = self._roof.record()
             values["percent"], values["x_roof"] = self.percent.record(), self.x_roof.record()
         work = None if self.work is None else dataclasses.asdict(self.work)
-        return {"name": self.name, "work": work, "values": values, **self.details}
+        roofs = {} if self.roofline is None else self.roofline.record()
+        return {"name": self.name, "work": work, "values": values, **roofs, **self.details}
 
 
 def missing(name: str, source: str, reason: Reason | None, listener: Listener | None) -> Value:

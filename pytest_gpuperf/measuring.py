@@ -11,6 +11,7 @@ from pytest_gpuperf.device.streams import handle_of
 from pytest_gpuperf.errors import NoSource
 from pytest_gpuperf.measurement import Measurement
 from pytest_gpuperf.nvtx_ranges import measurement_range, slug
+from pytest_gpuperf.roofline import Roofline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_gpuperf.device.lock import Waited
     from pytest_gpuperf.runtime import Runtime
     from pytest_gpuperf.timing.body import Body
-    from pytest_gpuperf.values import Value
+    from pytest_gpuperf.timing.rates import Roof
 
 #: pytest shows the test's own lines, not the plugin's.
 __tracebackhide__ = True
@@ -88,13 +89,15 @@ def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement
         case.selfchecked = case.selfchecked or (request.selfcheck and timed.details["samples"] is not None)
         seconds = runtime.backend.now() - began
 
-    def roof_of() -> Value:
+    def roof_of(what: str) -> Roof:
         assert body.work is not None
         with runtime.locked(case.nodeid):
-            return dataclasses.replace(runtime.roofs(handle, wanted.clock).of(body.work, cache), listener=case)
+            return runtime.roofs(handle, wanted.clock).find(what, body.work, cache, wanted.duty)
 
     profiling = Profiling(runtime, case, body, [*wanted.outputs, *wanted.inout], handle, timed)
-    made = Measurement(wanted.name, timed.result, timed.values, body.work, timed.context, runtime.device, timed.drift, case, roof_of, lazy=profiling.lazy())
+    roofline = None if body.work is None else Roofline(body.work, cache, roof_of, case)
+    lazy = profiling.lazy()
+    made = Measurement(wanted.name, timed.result, timed.values, body.work, timed.context, runtime.device, timed.drift, case, roofline, lazy=lazy)
     made.details = {
         **timed.details,
         "slug": label,

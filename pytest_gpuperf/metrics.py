@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 
-#: Seconds, bytes, bytes per second and counts, by the spelling that a budget may use.
+#: Seconds, bytes and operations per second, and counts, by the spelling that a budget may use.
 UNITS: dict[str, dict[str, float]] = {
     "s": {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0},
     "B": {
@@ -30,6 +30,7 @@ UNITS: dict[str, dict[str, float]] = {
         "GiB/s": 2.0**30,
         "TiB/s": 2.0**40,
     },
+    "FLOP/s": {"FLOP/s": 1.0, "MFLOP/s": 1e6, "GFLOP/s": 1e9, "TFLOP/s": 1e12, "PFLOP/s": 1e15, "GFLOPS": 1e9, "TFLOPS": 1e12, "PFLOPS": 1e15},
 }
 
 #: Percentiles: how many undiscarded samples a two-sided 95 % interval of each needs (q**n <= 0.025).
@@ -58,6 +59,7 @@ class Metric:
 METRICS: tuple[Metric, ...] = (
     Metric("time", "s", "less", STATISTICS, ("%", "x roof"), "device", "GPU duration of one call of the body, as a profiler counts it"),
     Metric("bandwidth", "B/s", "more", ("p50",), ("%",), "device", "bytes of Work over time; % is of the roof of the same cache state"),
+    Metric("tflops", "FLOP/s", "more", ("p50",), ("%",), "device", "operations of Work over time; % is of the rate of our own kernel with as many of that kind"),
     Metric("host_time", "s", "less", STATISTICS, (), "host", "time until the call returns to the host"),
     Metric("wall_time", "s", "less", STATISTICS, (), "host", "time from the call until the device is idle"),
     Metric("first_call", "s", "less", ("p50",), (), "host", "wall time of the first call in this process: compiling, loading, tuning"),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EXIT_INFRASTRUCTURE = 8
 
 _MARKER = (
-    "gpuperf(time=..., bandwidth=..., host_time=..., wall_time=..., first_call=..., launches=..., kernels=..., memcpys=..., memsets=..., synchronizations=..., api_calls=..., api_time=..., busy_time=..., peak_memory=..., of=None, gpu=False): limits such as '<= 12 us', "
+    "gpuperf(time=..., bandwidth=..., tflops=..., host_time=..., wall_time=..., first_call=..., launches=..., kernels=..., memcpys=..., memsets=..., synchronizations=..., api_calls=..., api_time=..., busy_time=..., peak_memory=..., of=None, gpu=False): limits such as '<= 12 us', "
     "'p99 <= 20 us', '>= 80 %' or '<= 1.3 x roof'; a list; or a dict from device glob to either. of= names a measurement; "
     "gpu=True makes the case UNMEASURED without a GPU before its fixtures run"
 )

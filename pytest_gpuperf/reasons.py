@@ -45,6 +45,8 @@ REASONS: tuple[Cause, ...] = (
     Cause("needs-inputs", UNMEASURED, "steady needs inputs of at least 4x L2 together", "pass inputs=[...] sets whose bytes exceed 4x L2, or a larger body"),
     Cause("needs-work", UNMEASURED, "bandwidth needs to know the bytes of the body", "pass work=Work(reads=..., writes=...)"),
     Cause("no-roof", UNMEASURED, "there is no roof from the source of this time", "hold it against seconds, or measure with --gpuperf-clock=device"),
+    Cause("needs-flops", UNMEASURED, "tflops needs to know the operations of the body", "pass work=Work(flops=..., kind=...)"),
+    Cause("no-rate", UNMEASURED, "none of our kernels reaches this device's rate of that kind of arithmetic", "judge the rate itself, as tflops='>= 100 TFLOP/s'"),
     Cause("no-memory", UNMEASURED, "too little device memory is free", "free device memory, or measure a smaller body"),
     Cause("too-few-samples", UNMEASURED, "too few samples for this percentile", "put it into a limit, as 'p99 <= 1 ms': that takes enough, if --gpuperf-limit leaves the time; or ask for p50"),
     Cause("no-tails", UNMEASURED, "a steady sample is a mean over a batch and has no percentiles", "judge p50, or use cache='cold'"),
@@ -65,7 +67,7 @@ REASONS: tuple[Cause, ...] = (
     Cause("counts-differ", INCONCLUSIVE, "calls of the body differ in this count", "warm the body up before, or find what makes its calls differ"),
     Cause("sources-disagree", INCONCLUSIVE, "the device clock and CUPTI do not agree on the time", "look at both numbers on the page; measure a body with fewer launches, or report it with the run file"),
     Cause("zero-ratio", INCONCLUSIVE, "the divisor is zero or cannot be told from zero", "measure something larger, or compare the difference"),
-    Cause("impossible", INCONCLUSIVE, "the bandwidth is above what the device can move", "check Work: does the body really move these bytes in this cache state?"),
+    Cause("impossible", INCONCLUSIVE, "the body is faster than the device can move or compute what Work says", "check Work: does the body really move these bytes in this cache state, and do these operations in this arithmetic?"),
     Cause("hang", FAIL, "the case did not end in its time", "read the stacks that were printed; give it more with --gpuperf-timeout, if it is only slow"),
     Cause("other-device", NOT_APPLICABLE, "the limit is for another device", "add a glob for this device, or '*'"),
 )

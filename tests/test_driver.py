@@ -6,6 +6,7 @@ import ctypes
 import sys
 import types
 import uuid
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,8 @@ import pytest
 from pytest_gpuperf.device import discovery
 from pytest_gpuperf.device.backend import DeviceFacts, DeviceLimits, Evidence
 from pytest_gpuperf.device.calls import ADVICE
-from pytest_gpuperf.device.driver import KERNELS, DeviceError, DriverBackend
+from pytest_gpuperf.device.driver import DeviceError, DriverBackend
+from pytest_gpuperf.device.modules import KERNELS
 from pytest_gpuperf.device.tick import tick_of
 
 if TYPE_CHECKING:
@@ -105,7 +107,7 @@ def test_open_makes_limits_and_measures_the_tick(driver: NotingDriver, backend: 
     limits = backend.open()
     assert limits == DeviceLimits((9, 0), 132, 60 << 20, pytest.approx(32e-9, rel=1e-3), (0.61e-6, 0.02e-6))
     assert driver.named("cuDevicePrimaryCtxRetain") == ["cuDevicePrimaryCtxRetain"]
-    assert len(driver.named("cuFuncLoad")) == len(KERNELS)
+    assert len(driver.named("cuFuncLoad")) == sum(row.module == "kernels" for row in KERNELS)
     assert ("cuMemHostRegister", backend._gate.address, 4096, 3) in driver.calls
 
 
@@ -140,6 +142,60 @@ def test_launch_hands_over_the_arguments_and_the_shape(driver: NotingDriver, bac
     assert (name, function, *rest[:8]) == ("cuLaunchKernel", b"move", 5, 1, 1, 64, 1, 1, 0, 17)
     backend.launch("empty", (), 0, blocks=1, threads=1)
     assert driver.launched == []
+
+
+def test_a_module_of_rates_is_loaded_at_the_first_launch_from_it_and_given_back(driver: NotingDriver, backend: DriverBackend) -> None:
+    assert len(driver.named("cuModuleLoadData")) == 1, "a session that asks for no rate assembles none"
+    for _ in range(2):
+        backend.launch("wgmma_bf16", (1, 2, 3, 4, 0), 0, blocks=1, threads=256)
+        assert driver.launched == [1, 2, 3, 4, 0]
+        assert len(driver.named("cuModuleLoadData")) == 2
+    backend.launch("fma_fp32", (1, 2, 3, 4, 0), 0, blocks=1, threads=256)
+    assert driver.named("cuFuncLoad").count("cuFuncLoad") == sum(row.module in {"kernels", "rates_sm90a", "rates_sm70"} for row in KERNELS)
+    backend.close()
+    assert len(driver.named("cuModuleUnload")) == 3
+
+
+def test_every_kernel_is_in_a_module_that_is_there() -> None:
+    assert len({row.name for row in KERNELS}) == len(KERNELS)
+    for row in KERNELS:
+        text = (resources.files("pytest_gpuperf.device") / f"{row.module}.ptx").read_text(encoding="utf-8")
+        assert f".visible .entry {row.name}(" in text
+
+
+def test_host_memory_is_touched_copied_and_given_back(driver: NotingDriver) -> None:
+    backend = DriverBackend(FACTS)
+    backend.open()
+    page = ctypes.create_string_buffer(8192)
+    driver.answers["cuMemHostAlloc"] = lambda nbytes, flags: ctypes.addressof(page)
+    pinned = backend.host.alloc(8192, pinned=True)
+    assert page.raw == b"\x01" * 8192, "every page was touched"
+    pageable = backend.host.alloc(5000, pinned=False)
+    assert ctypes.string_at(pageable, 5000) == b"\x01" * 5000
+    backend.host.to_device(111, pinned, 8192, 17)
+    assert driver.calls[-1] == ("cuMemcpyHtoDAsync", 111, pinned, 8192, 17)
+    backend.host.from_device(pageable, 111, 5000, 18)
+    assert driver.calls[-1] == ("cuMemcpyDtoHAsync", pageable, 111, 5000, 18)
+    assert backend.host.streams(2) == (1003, 1003)
+    backend.host.free(pageable)
+    with pytest.raises(KeyError):
+        backend.host.free(pageable)
+    backend.host.free(pinned)
+    assert driver.calls[-1] == ("cuMemFreeHost", pinned)
+    again = backend.host.alloc(8192, pinned=True)
+    driver.calls.clear()
+    backend.close()
+    assert ("cuMemFreeHost", again) in driver.calls
+    assert driver.named("cuStreamDestroy", "cuMemFreeHost", "cuModuleUnload") == ["cuMemFreeHost", "cuStreamDestroy", "cuStreamDestroy", "cuModuleUnload"]
+
+
+def test_no_page_locked_memory_is_a_memory_error(driver: NotingDriver, backend: DriverBackend) -> None:
+    driver.failures["cuMemHostAlloc"] = 2
+    with pytest.raises(MemoryError, match=r"^4,096 bytes of page-locked host memory are not to be had$"):
+        backend.host.alloc(4096, pinned=True)
+    driver.failures["cuMemHostAlloc"] = 719
+    with pytest.raises(DeviceError):
+        backend.host.alloc(4096, pinned=True)
 
 
 @pytest.mark.parametrize(
@@ -231,6 +287,10 @@ def test_without_a_driver_library_open_says_what_is_missing() -> None:
         ("cuMemcpyDtoDAsync", (4096, 8192, 8, 0)),
         ("cuMemcpyHtoD", (4096, b"12345678", 8)),
         ("cuMemcpyDtoH", (bytearray(8), 4096, 8)),
+        ("cuMemHostAlloc", (4096, 0)),
+        ("cuMemFreeHost", (4096,)),
+        ("cuMemcpyHtoDAsync", (4096, 8192, 8, 0)),
+        ("cuMemcpyDtoHAsync", (8192, 4096, 8, 0)),
         ("cuMemHostRegister", (4096, 4096, 3)),
         ("cuMemHostGetDevicePointer", (4096, 0)),
         ("cuModuleLoadData", (b"ptx\0",)),

@@ -184,10 +184,14 @@ def test_a_copy_tells_the_same_case(kind):
         assert len(gpuperf._case.required) == 1
 
 
-def test_a_work_of_no_bytes_has_no_roof():
+def test_a_work_of_no_bytes_has_no_roof_of_bytes_and_an_empty_one_has_none():
     fake = device(**STILL)
     with bench(fake) as gpuperf:
-        m = gpuperf.measure(fake.kernel(5 * US), work=Work(flops=1000))
+        m = gpuperf.measure(fake.kernel(5 * US), name="flops", work=Work(flops=1000))
+        with pytest.raises(BadBudget, match=r"needs work=Work\(reads=\.\.\., writes=\.\.\.\)"):
+            m.require(bandwidth=">= 1 %")
+        m.require(time="<= 1000 x roof")
+        m = gpuperf.measure(fake.kernel(5 * US), name="empty", work=Work())
         for limits in ({"bandwidth": ">= 1 %"}, {"time": "<= 1000 x roof"}):
             with pytest.raises(BadBudget, match=r"needs work=Work\(reads=\.\.\., writes=\.\.\.\)"):
                 m.require(**limits)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from rules_bench import STILL, device
 
 from pytest_gpuperf.cli import main
 from pytest_gpuperf.device import discovery
-from pytest_gpuperf.machine import STATES, TRAFFIC, machine_lines, measure_machine
+from pytest_gpuperf.machine import STATES, TRAFFIC, measure_machine
+from pytest_gpuperf.machine_table import machine_lines
 from pytest_gpuperf.reasons import Reason
+from pytest_gpuperf.timing.transfers import TRANSFERS
 
 SIZES = (1 << 16, 1 << 24)
 
@@ -22,7 +25,7 @@ def fake():
 
 @pytest.fixture(scope="module")
 def found(fake):
-    return measure_machine(fake, 0.001, SIZES)
+    return measure_machine(fake, 0.001, SIZES, transfer=1 << 20, flops=10**11)
 
 
 def test_every_traffic_size_and_state_is_a_row(found):
@@ -54,6 +57,38 @@ def test_the_table_has_a_row_a_size_and_state_with_reasons_in_place_of_numbers(f
     assert lines[3].split()[:3] == ["65.54", "kB", "cold"]
     assert lines[6].split() == ["16.78", "MB", "cold", "no-memory", "no-memory", "no-memory"]
     assert lines[-1].startswith("host time of a replay")
+
+
+def test_the_l2_the_bus_and_operations_are_rows_with_rates(fake, found):
+    (l2,) = found["l2"]
+    assert l2["bytes"] == fake.spec.l2 // 2
+    assert l2["rate"]["number"] == pytest.approx(l2["bytes"] / l2["time"]["number"])
+    assert [row["name"] for row in found["transfers"]] == [row.name for row in TRANSFERS]
+    rates = {row["name"]: row["rate"]["number"] for row in found["transfers"]}
+    assert rates["pinned, to device"] == pytest.approx(fake.spec.pcie, rel=0.5)
+    assert rates["pinned, both at once"] > 1.2 * rates["pinned, to device"] > 1.2 * rates["pageable, to device"]
+    assert {row["rate"]["source"] for row in found["transfers"]} == {"host"}
+    for row in found["operations"]:
+        assert row["rate"]["number"] == pytest.approx(fake.spec.rates[row["name"]], rel=0.05)
+        assert (row["rate"]["unit"], row["rate"]["low"] <= row["rate"]["number"] <= row["rate"]["high"]) == ("FLOP/s", True)
+        assert "on noise" in row["how"]
+
+
+def test_rates_that_no_kernel_of_ours_reaches_are_told_by_their_reason():
+    found = measure_machine(device("GPU-ten", compute_capability=(10, 0), memory=1 << 22, **STILL), 0.001, (), transfer=1 << 23, flops=10**10)
+    assert [row["rate"]["reason"]["code"] for row in found["operations"] if row["name"] != "fp32"] == ["no-rate"] * 3
+    assert {row["rate"]["reason"]["code"] for row in found["transfers"]} == {"no-memory"}
+    lines = list(machine_lines(found))
+    assert "operations bf16                           no-rate" in lines
+    assert "host memory pinned, to device           no-memory  (8.389 MB)" in lines
+
+
+def test_the_table_shows_rates_with_their_intervals(found):
+    lines = list(machine_lines(found))
+    bf16 = next(line for line in lines if line.startswith("operations bf16 "))
+    assert re.fullmatch(r"operations bf16 +7\d\d\.\d TFLOP/s \[7[\d.]+\.\.[78][\d.]+ TFLOP/s\]  \(wgmma\.m64n256k16\.f32\.bf16, 132 blocks of 256, [\d,]+ operations on noise\)", bf16)
+    assert any(line.startswith("L2 read, half of it ") for line in lines)
+    assert sum(line.startswith("host memory ") for line in lines) == len(TRANSFERS)
 
 
 def test_the_verb_prints_and_writes(found, capsys, tmp_path, monkeypatch):

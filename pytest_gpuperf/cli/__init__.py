@@ -33,7 +33,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("render", "make the HTML page of a run file, a journal or a run directory"),
     Verb("show", "print the measurements, budgets and verdicts of a run"),
     Verb("merge", "make one run file out of those of several shards"),
-    Verb("roofs", "measure the bandwidths and launch times of the first visible GPU"),
+    Verb("roofs", "measure the bandwidths, operation rates and launch times of the first visible GPU"),
 )
 
 #: Exit statuses beside 0: a file or an argument that cannot be used, and Ctrl-C.

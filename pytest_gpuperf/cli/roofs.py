@@ -28,7 +28,8 @@ def _seconds(text: str) -> float:
 def run(options: argparse.Namespace) -> int:
     """Measure, print the table, write the file."""
     from pytest_gpuperf.cli.output import say
-    from pytest_gpuperf.machine import machine_lines, measure_machine
+    from pytest_gpuperf.machine import measure_machine
+    from pytest_gpuperf.machine_table import machine_lines
 
     if options.json is not None and not options.json.parent.is_dir():
         message = f"cannot write {options.json}: there is no such folder"

@@ -91,6 +91,25 @@ class Graphs(Protocol):
         """Free a graph; one that is freed already, or went with the device, is no error."""
 
 
+class Host(Protocol):
+    """Buffers of the host, by address, and copies between them and the device."""
+
+    def alloc(self, nbytes: int, *, pinned: bool) -> int:
+        """Allocate: page-locked memory, or such as a program has by itself; every page was touched."""
+
+    def free(self, address: int) -> None:
+        """Free what `alloc` returned."""
+
+    def to_device(self, target: int, source: int, nbytes: int, stream: int) -> None:
+        """Copy from the host; from pageable memory the call may return late."""
+
+    def from_device(self, target: int, source: int, nbytes: int, stream: int) -> None:
+        """Copy to the host; to pageable memory the call returns late."""
+
+    def streams(self, count: int) -> tuple[int, ...]:
+        """Return so many streams of our own that do not wait for one another, nor for the legacy default stream."""
+
+
 class Backend(Protocol):
     """Driver operations of one device on one clock; FakeDevice has the same.
 
@@ -107,6 +126,10 @@ class Backend(Protocol):
     @property
     def profiler(self) -> Profiler:
         """What records calls and their work; it may be missing, and records only once the device is open."""
+
+    @property
+    def host(self) -> Host:
+        """Buffers of the host and their copies; there once the device is open."""
 
     def open(self) -> DeviceLimits:
         """Make the primary context current in this thread and load our kernels; may be called again at no cost."""
@@ -154,8 +177,9 @@ class Backend(Protocol):
         """Return the raw seconds between two recorded events that are done."""
 
     def launch(self, kernel: str, arguments: Sequence[int], stream: int, *, blocks: int, threads: int, graph: bool = False) -> None:
-        """Launch one of our own kernels of kernels.ptx; every argument is a 64-bit integer.
+        """Launch one of our own kernels; every argument is a 64-bit integer.
 
+        The first launch of a kernel that is not of kernels.ptx loads its module: not in a blocked stream.
         With `graph`, replay a graph of that one launch (instantiated at its first use, so use it once outside a blocked stream).
         """
 

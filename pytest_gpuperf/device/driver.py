@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import dataclasses
-import difflib
 import itertools
 import time
 import uuid
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.device import discovery, health
@@ -17,6 +13,8 @@ from pytest_gpuperf.device.backend import DeviceFacts, DeviceLimits, Evidence
 from pytest_gpuperf.device.calls import DeviceError, checked
 from pytest_gpuperf.device.capture import Captures
 from pytest_gpuperf.device.cupti import CuptiProfiler
+from pytest_gpuperf.device.host_memory import HostMemory
+from pytest_gpuperf.device.modules import Modules
 from pytest_gpuperf.device.release import PAGE_BYTES, Gate
 from pytest_gpuperf.device.replay import Replays
 from pytest_gpuperf.device.share import launch_share
@@ -25,41 +23,7 @@ from pytest_gpuperf.device.tick import tick_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["KERNELS", "DeviceError", "DriverBackend", "Kernel"]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Kernel:
-    """One row of KERNELS: an entry of kernels.ptx and its arguments, all of 64 bits."""
-
-    name: str
-    arguments: tuple[str, ...]
-
-
-KERNELS: tuple[Kernel, ...] = (
-    Kernel("empty", ()),
-    Kernel("spin", ("ns", "out")),
-    Kernel("spin_wide", ("ns", "out", *(f"unused{index}" for index in range(2, 32)))),
-    Kernel("stamp", ("out",)),
-    Kernel("move", ("source", "target", "reads", "writes")),
-    Kernel("flush_read", ("source", "nbytes", "sink")),
-    Kernel("fill", ("target", "nbytes", "word")),
-    Kernel("digest", ("source", "nbytes", "out")),
-    Kernel("diff", ("a", "b", "nbytes", "out")),
-    Kernel("pack", ("source", "offsets", "rows", "row_bytes", "target")),
-    Kernel("unpack", ("source", "offsets", "rows", "row_bytes", "target")),
-)
-
-
-class _Launchable:
-    """A loaded kernel with the memory of its arguments, which the driver copies in each launch; one thread at a time."""
-
-    def __init__(self, row: Kernel, function: Any) -> None:
-        self.row, self.function = row, function
-        self.values = (ctypes.c_uint64 * len(row.arguments))()
-        start = ctypes.addressof(self.values)
-        self._places = (ctypes.c_void_p * max(len(row.arguments), 1))(*(start + 8 * index for index in range(len(row.arguments))))
-        self.parameters = ctypes.addressof(self._places)
+__all__ = ["DeviceError", "DriverBackend"]
 
 
 class DriverBackend:
@@ -73,13 +37,14 @@ class DriverBackend:
         self._driver: Any = None
         self._limits: DeviceLimits | None = None
         self._nvml_handle: Any = None
-        self._kernels: dict[str, _Launchable] = {}
+        self._modules = Modules(self._call)
         self._events: list[Any] = []
         self._gate: Gate | None = None
         self._retained = False
         self._replays = Replays(None, self._call)
         self.graphs = Captures(None, self._call)
         self.profiler = CuptiProfiler(lambda: self.launch("empty", (), 0, blocks=1, threads=32), self.synchronize)
+        self.host = HostMemory(None, self._call)
 
     def open(self) -> DeviceLimits:
         """Make the primary context current in this thread and load our kernels; DeviceError where that fails."""
@@ -119,6 +84,7 @@ class DriverBackend:
         self._wait_device = checked(driver, "cuCtxSynchronize")
         self._replays = Replays(driver, self._call)
         self.graphs = Captures(driver, self._call)
+        self.host = HostMemory(driver, self._call)
         self._greater_or_equal = int(driver.CUstreamWaitValue_flags.CU_STREAM_WAIT_VALUE_GEQ)
 
     def _call(self, name: str, *arguments: Any) -> Any:
@@ -149,12 +115,7 @@ class DriverBackend:
 
     def _load(self) -> None:
         """Load our kernels at once: a lazy load inside a blocked stream would wait for ever."""
-        text = (resources.files("pytest_gpuperf.device") / "kernels.ptx").read_bytes() + b"\0"
-        self._module = self._call("cuModuleLoadData", text)
-        for row in KERNELS:
-            function = self._call("cuModuleGetFunction", self._module, row.name.encode())
-            self._call("cuFuncLoad", function)
-            self._kernels[row.name] = _Launchable(row, function)
+        self._modules.load()
         self._gate = Gate()
         flags = self._driver.CU_MEMHOSTREGISTER_PORTABLE | self._driver.CU_MEMHOSTREGISTER_DEVICEMAP
         self._call("cuMemHostRegister", self._gate.address, PAGE_BYTES, flags)
@@ -201,7 +162,6 @@ class DriverBackend:
         if self._gate is not None:
             self._gate.close()
         self._gate, self._limits, self._retained = None, None, False
-        self._kernels.clear()
         self._events.clear()
 
     def _held(self) -> Iterator[tuple[Any, ...]]:
@@ -212,8 +172,8 @@ class DriverBackend:
         yield from (("cuEventDestroy", event) for event in self._events)
         yield from self._replays.held()
         yield from self.graphs.held()
-        if self._kernels:
-            yield "cuModuleUnload", self._module
+        yield from self.host.held()
+        yield from self._modules.held()
         if self._retained:
             yield "cuDevicePrimaryCtxRelease", self._device
 
@@ -289,9 +249,7 @@ class DriverBackend:
 
     def launch(self, kernel: str, arguments: Sequence[int], stream: int, *, blocks: int, threads: int, graph: bool = False) -> None:
         """Launch one of our own kernels, or replay a graph of that one launch."""
-        ready = self._kernels.get(kernel)
-        if ready is None or len(arguments) != len(ready.row.arguments):
-            raise DeviceError(_misuse(kernel, arguments))
+        ready = self._modules.ready(kernel, arguments)
         ready.values[:] = list(map(int, arguments))
         if graph:
             self._replays.replay(
@@ -338,11 +296,3 @@ class DriverBackend:
             self._nvml_handle = known[0]
         return health.evidence(self._nvml_handle)
 
-
-def _misuse(kernel: str, arguments: Sequence[int]) -> str:
-    """Say what is wrong with a launch: an unknown name, or another number of arguments."""
-    row = next((row for row in KERNELS if row.name == kernel), None)
-    if row is None:
-        near = difflib.get_close_matches(kernel, [row.name for row in KERNELS], 1)
-        return f"kernels.ptx has no kernel {kernel!r}" + (f"; nearest {near[0]!r}" if near else "")
-    return f"launch({kernel!r}): {len(arguments)} arguments given, or the device is not open; takes ({', '.join(row.arguments)})"

@@ -166,6 +166,8 @@ MEASUREMENT: tuple[Field, ...] = (
     Field("stream", "int?", "", "handle of the stream"),
     Field("work", "work?", "", "what its author says that it must move"),
     Field("values", "{value}", "", "by quantity, with .p95 and .p99 for tails"),
+    Field("bound", "text?", "", "what the roof is of, as bytes or bf16 FLOP; absent where none was asked for", required=False),
+    Field("roofs", "[roof]", "", "roofs that were measured for it; absent where none was asked for", required=False),
     Field("samples", "samples?", "", "raw samples; null where none were taken"),
     Field("duty", "text?", "", "spaced, or sustained: without gaps, on a device that works throughout", required=False),
     Field("state", "text?", "", "what limits the clock in every round that counts, as power-limited; null where nothing does", required=False),
@@ -192,6 +194,12 @@ SELFCHECK: tuple[Field, ...] = (
     Field("seconds", "number", "s", "host time of the check"),
     Field("why", "text", "", "why nothing was compared; empty where it was"),
     Field("agrees", "bool", "", "the difference is within these bounds, or nothing was compared"),
+)
+
+ROOF: tuple[Field, ...] = (
+    Field("of", "text", "", "bytes, reads, flops or zeros (operations on zeros)"),
+    Field("how", "text", "", "by which of our kernels, in which launch"),
+    Field("time", "value", "", "its time; null with a reason"),
 )
 
 WORK: tuple[Field, ...] = (
@@ -256,6 +264,7 @@ RECORDS: dict[str, tuple[Field, ...]] = {
     "value": VALUE,
     "measurement": MEASUREMENT,
     "selfcheck": SELFCHECK,
+    "roof": ROOF,
     "work": WORK,
     "samples": SAMPLES,
     "evidence": EVIDENCE,

@@ -202,6 +202,9 @@ def facts(row: Row) -> list[tuple[str, str]]:
     if work:
         flops = f", {format_quantity(work['flops'], 'FLOP')} {work['kind']}" if work.get("flops") else ""
         found.append(("work", f"reads {format_quantity(work['reads'], 'B')}, writes {format_quantity(work['writes'], 'B')}{flops}"))
+    found += [("roof", f"of {roof['of']}, by {roof['how']}: {shown('', roof['time']).number}") for roof in measurement.get("roofs") or [] if roof["how"]]
+    if measurement.get("bound"):
+        found.append(("bound by", measurement["bound"]))
     found.append(("outputs checked", measurement["checked"] + (", vary by declaration" if measurement.get("varies") else "")))
     found += [("machine", line) for line in evidence_lines(measurement.get("evidence") or [])]
     if measurement.get("waited"):
@@ -252,4 +255,4 @@ def _as_time(budget: Record, time: float | None) -> float | None:
         return None
     if budget["unit"] == "x roof":
         return float(time * limit / value)
-    return float(time * value / limit) if budget["quantity"] == "bandwidth" else None
+    return float(time * value / limit) if budget["quantity"] in {"bandwidth", "tflops"} else None

@@ -12,9 +12,11 @@ from pytest_gpuperf.testing.arrays import FakeArray, extent
 from pytest_gpuperf.testing.body import FakeKernel
 from pytest_gpuperf.testing.engine import Engine, FakeEvent, FakeLaunch
 from pytest_gpuperf.testing.graphs import FakeGraphs
+from pytest_gpuperf.testing.host import FakeHost
 from pytest_gpuperf.testing.kernels import own_kernel
 from pytest_gpuperf.testing.memory import FakeMemory
 from pytest_gpuperf.testing.profiler import FakeProfiler
+from pytest_gpuperf.testing.rates import COMPUTING, seconds_of
 from pytest_gpuperf.testing.spec import FakeDeviceError, FakeSpec
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ class FakeDevice:
         self._lost = False
         self.profiler = FakeProfiler(self._engine)
         self.graphs = FakeGraphs(self.stream, self.profiler.call)
+        self.host = FakeHost(self._memory, self._engine, self.stream, self._call)
 
     @property
     def launches(self) -> collections.deque[FakeLaunch]:
@@ -184,7 +187,8 @@ class FakeDevice:
             elif kernel in {"spin", "spin_wide"}:
                 span = self._engine.spin(arguments[0], self._memory.bytes(arguments[1], 16))
             else:
-                span = self._engine.span(None, *row.ranges(*arguments))
+                computes = seconds_of(self.spec, kernel, arguments, blocks, threads) if kernel in COMPUTING else None
+                span = self._engine.span(computes, *row.ranges(*arguments))
             self._engine.enqueue(kernel, on, span, graph=graph or replayed)
 
         self.graphs.issue("kernel", stream, run)

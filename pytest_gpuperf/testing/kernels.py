@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 from typing import TYPE_CHECKING, Any
 
+from pytest_gpuperf.device.rates import ARGUMENTS, RATES
 from pytest_gpuperf.testing.spec import FakeDeviceError
 
 if TYPE_CHECKING:
@@ -164,6 +165,7 @@ OWN_KERNELS: tuple[OwnKernel, ...] = (
     OwnKernel("diff", ("a", "b", "nbytes", "out"), lambda a, b, n, out: ([(a, n), (b, n)], [(out, 8)]), _diff),
     OwnKernel("pack", ("source", "offsets", "rows", "row_bytes", "target"), lambda s, o, r, b, t: ([_table(o, r), (s, r * b)], [(t, r * b)]), _pack),
     OwnKernel("unpack", ("source", "offsets", "rows", "row_bytes", "target"), lambda s, o, r, b, t: ([_table(o, r), (s, r * b)], [(t, r * b)]), _unpack),
+    *(OwnKernel(name, ARGUMENTS, lambda *_: ([], []), _nothing) for name in dict.fromkeys(row.kernel for row in RATES)),
 )
 
 _BY_NAME = {row.name: row for row in OWN_KERNELS}

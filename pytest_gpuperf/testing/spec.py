@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from pytest_gpuperf.errors import GpuPerfError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class FakeDeviceError(GpuPerfError):
@@ -36,6 +40,16 @@ class FakeSpec:
     l2_dirty: float = 0.4
     bandwidth: float = 1.0e12
     l2_bandwidth: float = 4.0e12
+    #: operations a second by kind of arithmetic, on operands that are not zeros, and how much faster zeros go
+    rates: Mapping[str, float] = dataclasses.field(default_factory=lambda: {"fp32": 6.0e13, "fp16": 8.0e14, "bf16": 8.0e14, "fp8": 1.6e15})
+    zeros_faster: float = 1.15
+    #: what those kernels do before they compute, in seconds
+    rate_prologue: float = 1.2e-6
+    #: host copies: pinned one way, both ways together, pageable to the device and back
+    pcie: float = 5.5e10
+    pcie_both: float = 1.0e11
+    pageable_in: float = 2.5e10
+    pageable_out: float = 2.0e10
     #: step of event times and of %globaltimer
     tick: float = 32e-9
     #: what a call of the driver costs the host

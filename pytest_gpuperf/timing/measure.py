@@ -18,7 +18,7 @@ from pytest_gpuperf.timing.clock import GRAPH
 from pytest_gpuperf.timing.conduct import is_cached, notes_on, returns_one_array
 from pytest_gpuperf.timing.host import HostTaken, take_host
 from pytest_gpuperf.timing.profile import take_profile
-from pytest_gpuperf.timing.quantities import bandwidth_of, first_call_of, sampled
+from pytest_gpuperf.timing.quantities import bandwidth_of, first_call_of, sampled, tflops_of
 from pytest_gpuperf.timing.quiet import quiet_host
 from pytest_gpuperf.timing.sampler import Plan, Sampler, Taken
 from pytest_gpuperf.timing.selfcheck import self_check
@@ -279,6 +279,7 @@ def assemble(
     values = {
         "time": time,
         "bandwidth": bandwidth_of(time, request.body.work, listener),
+        "tflops": tflops_of(time, request.body.work, listener),
         "host_time": sampled("host_time", "host", host.host, 0.0, {}, None, listener),
         "wall_time": sampled("wall_time", "host", host.wall, 0.0, {}, changes, listener),
         "first_call": first_call_of(first.wall, first.known, listener),

@@ -60,14 +60,22 @@ def sampled(
 
 def bandwidth_of(time: Value, work: Work | None, listener: Listener | None) -> Value:
     """Make the Value of bytes of Work over time."""
-    if work is None or not work.bytes:
-        gone = Value.missing("bandwidth", "B/s", time.source, Reason("needs-work"), listener)
+    return _rate_of("bandwidth", "B/s", 0 if work is None else work.bytes, time, Reason("needs-work"), listener)
+
+
+def tflops_of(time: Value, work: Work | None, listener: Listener | None) -> Value:
+    """Make the Value of operations of Work over time, in FLOP/s."""
+    return _rate_of("tflops", "FLOP/s", 0 if work is None else work.flops, time, Reason("needs-flops"), listener)
+
+
+def _rate_of(name: str, unit: str, amount: int, time: Value, without: Reason, listener: Listener | None) -> Value:
+    if not amount:
+        made = Value.missing(name, unit, time.source, without, listener)
     elif time.number is None or time.number <= 0:
-        gone = Value.missing("bandwidth", "B/s", time.source, time.reason or Reason("below-clock"), listener)
+        made = Value.missing(name, unit, time.source, time.reason or Reason("below-clock"), listener)
     else:
-        rate = float(work.bytes) / time
-        gone = dataclasses.replace(rate, unit="B/s", name="bandwidth", source=time.source, listener=listener, samples=time.samples)
-    return dataclasses.replace(gone, statistics={"p50": gone})
+        made = dataclasses.replace(float(amount) / time, unit=unit, name=name, source=time.source, listener=listener, samples=time.samples)
+    return dataclasses.replace(made, statistics={"p50": made})
 
 
 def first_call_of(wall: float, known: bool | None, listener: Listener | None) -> Value:

@@ -1,4 +1,4 @@
-"""Roofs: the time of our own move kernel with exactly a work's bytes, in the same cache state and run."""
+"""Roofs: the times of our own kernels with exactly a work's bytes, and with its operations, in the same cache state and run."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from pytest_gpuperf.timing.body import Body
 from pytest_gpuperf.timing.cache import MAX_SETS, ROTATION
 from pytest_gpuperf.timing.clock import KERNEL
 from pytest_gpuperf.timing.measure import Request, measure
+from pytest_gpuperf.timing.rates import Roof, compute_roof
 from pytest_gpuperf.timing.sources import DEVICE, GRAPH
 from pytest_gpuperf.values import Value
+from pytest_gpuperf.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_gpuperf.timing.instruments import Instruments
-    from pytest_gpuperf.work import Work
 
 #: pytest shows the test's own lines, not the plugin's.
 __tracebackhide__ = True
@@ -56,40 +57,59 @@ SHAPES: tuple[Shape, ...] = (
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Roof:
-    """A measured roof: seconds with its interval, and how the bytes were moved."""
-
-    time: Value
-    how: str
-
-
 class Roofs:
     """The roofs of one device, measured at their first use and kept for the session."""
 
     def __init__(self, instruments: Instruments, stream: int, limit: float, clock: str = DEVICE) -> None:
         """Keep what a roof is measured with."""
         self.instruments, self.stream, self.limit, self.clock = instruments, stream, limit, clock
-        self._known: dict[tuple[int, int, str], Roof] = {}
+        self._moves: dict[tuple[int, int, str, str], Roof] = {}
+        self._computes: dict[tuple[int, str, str, bool, str], Roof] = {}
 
-    def of(self, work: Work, cache: str) -> Value:
-        """Return the roof of a work in a cache state, as a Value in seconds."""
-        key = (work.reads, work.writes, cache)
-        if key not in self._known:
-            self._known[key] = self._measure(work, cache)
-        return self._known[key].time
+    def of(self, work: Work, cache: str, duty: str = "spaced") -> Roof:
+        """Return the roof of the bytes of a work in a cache state, at a duty."""
+        key = (work.reads, work.writes, cache, duty)
+        if key not in self._moves:
+            self._moves[key] = self._measure(work, cache, duty)
+        return self._moves[key]
+
+    def of_flops(self, work: Work, cache: str, duty: str = "spaced", *, zeros: bool = False) -> Roof:
+        """Return the roof of the operations of a work, in launches as they would be of a body in that cache state.
+
+        Operands are noise; with `zeros` they are zeros, which draw less power and so run faster where power is the limit: no honest body is faster than that.
+        """
+        key = (work.flops, work.kind, cache, zeros, duty)
+        if key not in self._computes:
+            as_body = Request(Body(_nothing, ((),), {}, work), cache, self.stream, self.limit, kind=KERNEL, roof=True, duty=duty, clock=self.clock)
+            self._computes[key] = self._no_roof() or compute_roof(self.instruments, as_body, work, zeros=zeros)
+        return self._computes[key]
+
+    def find(self, what: str, work: Work, cache: str, duty: str = "spaced") -> Roof:
+        """Return a roof of a work: of its `bytes`, of its `reads` alone, of its `flops` on noise or on `zeros`."""
+        if what in ("flops", "zeros"):
+            return self.of_flops(work, cache, duty, zeros=what == "zeros")
+        return self.of(work if what == "bytes" else Work(reads=work.reads), cache, duty)
 
     def record(self) -> list[dict[str, Any]]:
-        """Return every roof so far as plain values for the run file."""
-        return [
-            {"reads": reads, "writes": writes, "cache": cache, "how": roof.how, **roof.time.record()}
-            for (reads, writes, cache), roof in self._known.items()
+        """Return every roof so far as plain values."""
+        moved: list[tuple[dict[str, Any], Roof]] = [
+            ({"reads": reads, "writes": writes, "cache": cache, "duty": duty}, roof) for (reads, writes, cache, duty), roof in self._moves.items()
         ]
+        computed = [
+            ({"flops": flops, "kind": kind, "cache": cache, "zeros": zeros, "duty": duty}, roof) for (flops, kind, cache, zeros, duty), roof in self._computes.items()
+        ]
+        return [{**what, "how": roof.how, **roof.time.record()} for what, roof in (*moved, *computed)]
 
-    def _measure(self, work: Work, cache: str) -> Roof:
+    def _no_roof(self) -> Roof | None:
+        """Return the roof that a clock does not have; None where it has one."""
+        if self.clock != GRAPH:
+            return None
+        return Roof(Value.missing("roof", "s", GRAPH, Reason("no-roof", "graphs of several calls have no roof of their own, and other sources do not mix")), "")
+
+    def _measure(self, work: Work, cache: str, duty: str) -> Roof:
         backend, limits = self.instruments.backend, self.instruments.limits
-        if self.clock == GRAPH:
-            return Roof(Value.missing("roof", "s", GRAPH, Reason("no-roof", "graphs of several calls have no roof of their own, and other sources do not mix")), "")
+        if (hole := self._no_roof()) is not None:
+            return hole
         reads, writes = (-(-size // _ALIGN) * _ALIGN for size in (work.reads, work.writes))
         sets = 1
         if cache == "steady":
@@ -106,9 +126,9 @@ class Roofs:
             backend.memset(source, 0x3C, max(sets * reads, _ALIGN), self.stream)
             arguments = [(source + index * reads, target + index * writes) for index in range(sets)]
             roads = self._roads(work)
-            quick = {name: self._time(road, arguments, cache, work, _QUICK) for name, road in roads.items()}
+            quick = {name: self._time(road, arguments, cache, work, _QUICK, duty) for name, road in roads.items()}
             best = min(quick, key=lambda name: quick[name].number or float("inf"))
-            return Roof(self._time(roads[best], arguments, cache, work, self.limit), best)
+            return Roof(self._time(roads[best], arguments, cache, work, self.limit, duty), best)
         finally:
             backend.synchronize()
             backend.free(source)
@@ -131,7 +151,11 @@ class Roofs:
             roads["driver copy"] = lambda source, target: backend.copy(target, source, work.writes, stream)
         return roads
 
-    def _time(self, road: Callable[[int, int], None], arguments: list[tuple[int, int]], cache: str, work: Work, limit: float) -> Value:
+    def _time(self, road: Callable[[int, int], None], arguments: list[tuple[int, int]], cache: str, work: Work, limit: float, duty: str) -> Value:
         body = Body(road, arguments, {}, work)
-        timed = measure(self.instruments, Request(body, cache, self.stream, limit, kind=KERNEL, roof=True, clock=self.clock))
+        timed = measure(self.instruments, Request(body, cache, self.stream, limit, kind=KERNEL, roof=True, duty=duty, clock=self.clock))
         return dataclasses.replace(timed.values["time"], name="roof")
+
+
+def _nothing() -> None:
+    """Stand for the body of a request that only tells how its roof is to be measured."""
