@@ -45,6 +45,7 @@ KERNELS: tuple[Kernel, ...] = (
     Kernel("diff", ("a", "b", "nbytes", "out")),
     Kernel("pack", ("source", "offsets", "rows", "row_bytes", "target")),
     Kernel("unpack", ("source", "offsets", "rows", "row_bytes", "target")),
+    Kernel("work", ("source", "target", "nbytes", "iterations")),
 )
 
 

@@ -172,7 +172,8 @@ class FakeDevice:
         def run(on: int, replayed: bool) -> None:
             row.effect(self._memory, *arguments)
             spins = kernel in {"spin", "spin_wide"}
-            span = self._engine.spin(arguments[0], self._memory.bytes(arguments[1], 16)) if spins else self._engine.span(None, *row.ranges(*arguments))
+            seconds = None if row.seconds is None else row.seconds(*arguments)
+            span = self._engine.spin(arguments[0], self._memory.bytes(arguments[1], 16)) if spins else self._engine.span(seconds, *row.ranges(*arguments))
             self._engine.enqueue(kernel, on, span, graph=graph or replayed)
 
         self.graphs.issue("kernel", stream, run)

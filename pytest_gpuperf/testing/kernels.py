@@ -18,16 +18,22 @@ if TYPE_CHECKING:
 _GOLDEN = 0x9E3779B97F4A7C15
 #: Words of a digest at a time: they stay in the host's cache.
 _CHUNK = 1 << 16
+#: A step of `work`: its factor, how many words it walks through, and what it takes, in seconds (13 cycles).
+_FACTOR, _WALK, _STEP = 1664525, 32, 6.5e-9
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class OwnKernel:
-    """One row of OWN_KERNELS: its arguments, the ranges (address, bytes) that it reads and writes, and what it does to memory."""
+    """One row of OWN_KERNELS: its arguments, the ranges (address, bytes) that it reads and writes, and what it does to memory.
+
+    `seconds` is its own span with a clean, cold L2; None: what memory and L2 need for the ranges.
+    """
 
     name: str
     arguments: tuple[str, ...]
     ranges: Callable[..., tuple[Ranges, Ranges]]
     effect: Callable[..., None]
+    seconds: Callable[..., float] | None = None
 
 
 def own_kernel(name: str, arguments: Sequence[int]) -> OwnKernel:
@@ -146,6 +152,39 @@ def _unpack(memory: FakeMemory, source: int, offsets: int, rows: int, row_bytes:
         windows[index] = memory.bytes(source, rows * row_bytes).reshape(rows, row_bytes)
 
 
+def work(values: Any, iterations: int) -> Any:
+    """Return 32-bit words after so many steps x = x * 1664525 + w, with w walking through the 32 words around each; uint32[32 n].
+
+    A whole walk is one step of the same form, so that many iterations cost little.
+
+    >>> import numpy as np
+    >>> work(np.arange(32, dtype=np.uint32), 2)[:2].tolist()
+    [1, 2583697578]
+    """
+    import numpy as np
+
+    lines = values.reshape(-1, _WALK)
+    factor = np.uint32(_FACTOR)
+
+    def steps(x: Any, count: int) -> Any:
+        for place in range(count):
+            x = x * factor + np.roll(lines, -place, axis=1)
+        return x
+
+    rounds, rest = divmod(iterations, _WALK)
+    added = steps(np.zeros_like(lines), _WALK)
+    power, total, whole = 1, 0, pow(_FACTOR, _WALK, 1 << 32)
+    for _ in range(rounds):
+        power, total = power * whole % (1 << 32), (total * whole + 1) % (1 << 32)
+    return steps(lines * np.uint32(power) + added * np.uint32(total), rest).reshape(-1)
+
+
+def _work(memory: FakeMemory, source: int, target: int, nbytes: int, iterations: int) -> None:
+    if nbytes % (4 * _WALK):
+        raise FakeDeviceError(f"launch('work'): {nbytes:,} bytes are no multiple of {4 * _WALK}")
+    memory.bytes(target, nbytes).view("<u4")[:] = work(memory.bytes(source, nbytes).view("<u4"), iterations)
+
+
 def _table(offsets: int, rows: int) -> tuple[int, int]:
     return offsets, 8 * rows
 
@@ -163,6 +202,7 @@ OWN_KERNELS: tuple[OwnKernel, ...] = (
     OwnKernel("diff", ("a", "b", "nbytes", "out"), lambda a, b, n, out: ([(a, n), (b, n)], [(out, 8)]), _diff),
     OwnKernel("pack", ("source", "offsets", "rows", "row_bytes", "target"), lambda s, o, r, b, t: ([_table(o, r), (s, r * b)], [(t, r * b)]), _pack),
     OwnKernel("unpack", ("source", "offsets", "rows", "row_bytes", "target"), lambda s, o, r, b, t: ([_table(o, r), (s, r * b)], [(t, r * b)]), _unpack),
+    OwnKernel("work", ("source", "target", "nbytes", "iterations"), lambda s, t, n, _i: ([(s, n)], [(t, n)]), _work, lambda *given: 1e-6 + _STEP * given[3]),
 )
 
 _BY_NAME = {row.name: row for row in OWN_KERNELS}
