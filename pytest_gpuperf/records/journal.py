@@ -32,6 +32,7 @@ EVENTS: tuple[Event, ...] = (
     Event("device", ("device",), "the record of a device; a later one of the same UUID adds to it"),
     Event("start", ("case",), "as much of the record of a case as is known before it runs; at least its nodeid"),
     Event("case", ("case",), "the record of a case that has ended"),
+    Event("qualification", ("qualification",), "the record of what --gpuperf-qualify found"),
     Event("end", ("ended", "exit_status"), "the session reached its end"),
 )
 
