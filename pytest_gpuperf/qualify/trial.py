@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.qualify.plan import LEVELS, process_pairs, turns
-from pytest_gpuperf.qualify.rule import PROMISES, RULE, Kept, Pair, curve, keep, pair
+from pytest_gpuperf.qualify.rule import PROMISES, RULE, THRESHOLDS, Kept, Pair, curve, judge, keep, pair
 from pytest_gpuperf.qualify.subject import SUBJECTS, Bench
 from pytest_gpuperf.reasons import Reason, reason_record
 
@@ -102,7 +102,11 @@ def record(pairs: Sequence[Pair], kernels: Sequence[Kernel], setting: Setting, w
             {"name": one.name, "time": one.time.record(), "iterations": {f"{slowdown:g}": count for slowdown, count in one.iterations.items()}}
             for one in kernels
         ],
-        "pairs": [{**dataclasses.asdict(one), "reason": one.reason and reason_record(one.reason)} for one in pairs],
+        "pairs": [
+            {**dataclasses.asdict(one), "reason": one.reason and reason_record(one.reason),
+             "verdicts": {f"{threshold:g}": judge(one, threshold) for threshold in THRESHOLDS}}
+            for one in pairs
+        ],
         "points": [
             {**{name: getattr(one, name) for name in ("kernel", "kind", "slowdown", "measured", "threshold", "unmeasured")},
              "alarms": _share(one.alarms), "inconclusive": _share(one.inconclusive)}

@@ -249,6 +249,7 @@ PAIR: tuple[Field, ...] = (
     Field("ratio", "number?", "1", "time of the new one over that of the old one"),
     Field("low", "number?", "1", "lower end of the whole interval"),
     Field("high", "number?", "1", "upper end of the whole interval"),
+    Field("verdicts", "{verdict}", "", "what is said of it, by threshold"),
     Field("reason", "reason?", "", "why it was not judged"),
 )
 
