@@ -47,7 +47,7 @@ def turns(pairs: int, seed: int) -> Iterator[Turn]:
 
     >>> first = list(turns(1, seed=1))
     >>> [turn.kernel for turn in first], sorted(first[0].slowdowns)
-    (['medium', 'long', 'short'], [0.0, 0.01, 0.02, 0.03, 0.05, 0.1])
+    (['short', 'long', 'medium'], [0.0, 0.01, 0.02, 0.03, 0.05, 0.1])
     >>> [len(turn.slowdowns) for turn in turns(2, seed=1)][3:]
     [2, 2, 2]
     """

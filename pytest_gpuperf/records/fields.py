@@ -82,6 +82,7 @@ CASE: tuple[Field, ...] = (
     Field("line", "int?", "", "line of the test function, from 1"),
     Field("function", "text?", "", "name of the test function"),
     Field("parameters", "{text}", "", "parameters as text"),
+    Field("numbers", "{number}", "", "those parameters that are plain numbers, as sizes", required=False),
     Field("started", "text?", "ISO 8601, UTC", "start of the case"),
     Field("duration_s", "number?", "s", "host time of the whole case; null where it was interrupted"),
     Field("outcome", "text?", "", "passed, failed or skipped; null where it was interrupted"),
