@@ -193,7 +193,7 @@ def pytest_report_teststatus(report: Any) -> tuple[str, str, Any] | None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+def pytest_sessionfinish(session: pytest.Session) -> None:
     """Qualify, if asked to; write run file and page; infrastructure trouble has its own exit status."""
     state = _active(session.config)
     if state is None:

@@ -45,9 +45,10 @@ def _qualified(state: State, setting: trial.Setting) -> dict[str, Any]:
         if runtime.foreign:
             return trial.unmeasured(Reason("foreign-load", runtime.foreign), setting)
         invocation = state.config.invocation_params
-        folder = state.recorder.folder
+        calibration = runtime.shared_path("calibration")
+        assert calibration is not None
         others = processes.Processes(
-            [str(one) for one in invocation.args], folder, runtime.shared_path("calibration"), invocation.dir, runtime.uuid or "", setting.cache, setting.limit
+            [str(one) for one in invocation.args], state.recorder.folder, calibration, invocation.dir, tools.backend.facts.uuid, setting.cache, setting.limit
         )
         return trial.qualify(tools, setting, others.measure, state.say)
 

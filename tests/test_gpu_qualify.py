@@ -48,7 +48,7 @@ def test_every_kernel_is_as_long_as_it_is_named_and_five_percent_more_work_are_f
         assert slow / plain == pytest.approx(1.05, abs=0.03)
 
 
-def test_a_small_qualification_is_recorded_whole_and_finds_what_it_put_in() -> None:
+def test_a_small_qualification_is_recorded_whole_and_finds_what_it_put_in(gpu_runtime: Any) -> None:
     result = Example({}).run_pytest("--gpuperf-qualify", "--gpuperf-pairs=2", timeout=90)
     assert result.run is not None, result.stdout + result.stderr
     assert validate(result.run) == []

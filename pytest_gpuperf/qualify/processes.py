@@ -58,19 +58,20 @@ class Processes:
         task = Task(self.uuid, list(iterations), self.cache, self.limit, number, str(self.calibration), str(answer))
         place.with_suffix(".task.json").write_text(json.dumps(dataclasses.asdict(task)), encoding="utf-8")
         environment = os.environ | {ENVIRONMENT: str(place.with_suffix(".task.json"))}
+        count = len(iterations)
         try:
             done = subprocess.run(
                 [sys.executable, "-m", "pytest", *self.arguments], cwd=self.cwd, env=environment, capture_output=True, text=True, errors="replace",
                 timeout=_TIMEOUT, check=False, stdin=subprocess.DEVNULL,
             )  # fmt: skip
-            told = json.loads(answer.read_text(encoding="utf-8"))
-            times = [_read(one, number) for one in told["times"]]
         except subprocess.TimeoutExpired:
-            return _silent(len(iterations), f"it took longer than {_TIMEOUT:.0f} s")
+            return _silent(count, f"it took longer than {_TIMEOUT:.0f} s")
+        try:
+            times = [_read(one, number) for one in json.loads(answer.read_text(encoding="utf-8"))["times"]]
         except (OSError, ValueError, KeyError, TypeError):
             said = [line for line in (done.stderr + "\n" + done.stdout).splitlines() if line.strip()]
-            return _silent(len(iterations), f"exit status {done.returncode}: {said[-1] if said else 'it printed nothing'}")
-        return times if len(times) == len(iterations) else _silent(len(iterations), f"it answered {len(times)} times of {len(iterations)}")
+            return _silent(count, f"exit status {done.returncode}: {said[-1].strip() if said else 'it printed nothing'}")
+        return times if len(times) == count else _silent(count, f"it answered {len(times)} times of {count}")
 
 
 def answer(task: Task, backend: Backend) -> None:

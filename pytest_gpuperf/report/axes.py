@@ -40,8 +40,10 @@ class Axis:
         return min(max(place, 0.0), 1.0)
 
 
-def axis(numbers: Sequence[float], unit: str = "", *, room: int = 4, zero: bool = False) -> Axis:
+def axis(numbers: Sequence[float], unit: str = "", *, room: int = 4, zero: bool = False, tight: bool = False) -> Axis:
     """Return an axis that holds all numbers: logarithmic where they are positive and span a decade, else linear; `zero`: linear from 0.
+
+    A linear axis begins and ends at a tick; a `tight` one at the outermost numbers.
 
     >>> [label for _, label in axis([1e-6, 2e-5], "s").ticks]
     ['1 us', '10 us']
@@ -57,7 +59,14 @@ def axis(numbers: Sequence[float], unit: str = "", *, room: int = 4, zero: bool 
     if high <= low:
         pad = abs(high) * 0.1 or 1.0
         low, high = low - (0.0 if zero else pad), high + pad
-    return _even(low, high, unit, room)
+    made = _even(low, high, unit, room)
+    if not tight:
+        return made
+    inside = tuple(tick for tick in made.ticks if low <= tick[0] * (1 + 1e-9) and tick[0] * (1 - 1e-9) <= high)
+    last = made.ticks[-1][1].partition(" ")[2]
+    if inside and inside[-1] != made.ticks[-1] and last:
+        inside = (*inside[:-1], (inside[-1][0], f"{inside[-1][1]} {last}"))
+    return Axis(low, high, log=False, ticks=inside)
 
 
 def _even(low: float, high: float, unit: str, room: int) -> Axis:

@@ -113,8 +113,8 @@ def _curve(cases: Sequence[Record], name: str, size: str, fixed: Sequence[tuple[
     function = cases[0]["nodeid"].partition("[")[0].rpartition("::")[2]
     held = ", ".join(f"{parameter} {text}" for parameter, text in fixed)
     title = " ".join(part for part in (function, f"[{held}]" if held else "", "" if alone and name == "main" else name) if part)
-    across = axis([point.size for point in points])
-    pictures = tuple((quantity.title, drawn) for quantity in QUANTITIES if (drawn := _picture(points, quantity, across, size, title)))
+    across = axis([point.size for point in points], room=5, tight=True)
+    pictures = tuple(("", drawn) for quantity in QUANTITIES if (drawn := _picture(points, quantity, across, size, title)))
     remarks = tuple((point.verdict, visible(point.nodeid), visible(point.why)) for point in points if point.why)
     return Curve(visible(title), visible(size), pictures, remarks)
 

@@ -47,10 +47,10 @@ def qualified(run: Record) -> Qualified | None:
         cells = (_told_share(points[threshold][name]) for name in ("alarms", "inconclusive") for threshold in thresholds)
         rows.append((visible(kernel), _told_slowdown(slowdown, points[thresholds[0]]["measured"]), kind, *cells))
     return Qualified(
-        sentence_of(record),
-        record["rule"],
+        sentence_of(record).removeprefix("qualification: "),
+        record["rule"][:1].upper() + record["rule"][1:],
         tuple((promise["verdict"], promise_text(promise)) for promise in record["promises"] if promise["share"]["of"]),
-        tuple((picture(record, kernel), f"{kernel['name']}: {_told_time(kernel)}, fresh allocations") for kernel in record["kernels"]),
+        tuple((f"{kernel['name']} kernel, {_told_time(kernel)}, fresh allocations", picture(record, kernel)) for kernel in record["kernels"]),
         head,
         tuple(rows),
         tuple(event_lines(record, cut=0)),
@@ -131,7 +131,7 @@ def picture(record: Record, kernel: Record) -> str:
     points = [point for point in record["points"] if point["kernel"] == kernel["name"] and point["kind"] == "allocations" and point["measured"] is not None]
     thresholds = _thresholds(record)
     widest = max([point["measured"] for point in points] + [thresholds[-1]]) * _HUNDRED
-    across = axis([0.0, widest], "%", zero=True, room=5)
+    across = axis([0.0, widest * 1.03], "%", zero=True, room=5, tight=True)
     up, half = axis([0.0, _HUNDRED], "%", zero=True), axis([0.0, _HUNDRED], "%", zero=True, room=2)
 
     def lines(outcome: str, *, named: bool) -> tuple[Line, ...]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
-from pytest_gpuperf.report.axes import Axis
+if TYPE_CHECKING:
+    from pytest_gpuperf.report.axes import Axis
 
-_WIDTH, _LEFT, _RIGHT = 340.0, 50.0, 300.0
+_WIDTH, _LEFT, _RIGHT = 352.0, 60.0, 304.0
 _TOP, _TITLE, _FOOT, _BETWEEN = 2.0, 20.0, 32.0, 16.0
 #: Least distance of two names at the ends of their lines.
 _APART = 12.0
@@ -78,15 +81,20 @@ def _panel(panel: Panel, x: Axis, top: float, guides: Sequence[float]) -> str:
     parts += [f'<path class="guide" d="M{_x(x, number):g} {top:g}V{bottom:g}"/>' for number in guides]
     parts.append(f'<path class="axis" d="M{_LEFT:g} {bottom:g}H{_RIGHT:g}"/>')
     parts += [_line(line, panel, x, top) for line in panel.lines]
-    parts += _names(panel, x, top)
+    parts += _names(panel, top)
     return "".join(parts)
 
 
 def _line(line: Line, panel: Panel, x: Axis, top: float) -> str:
     known = [(dot, _x(x, dot.x), _y(panel, dot.y, top)) for dot in line.dots if dot.y is not None]
     parts = [f'<g class="{escape(line.look, quote=True)}">']
-    if len(known) > 1:
-        parts.append(f'<path class="line" d="M{"L".join(f"{place:g} {height:g}" for _, place, height in known)}"/>')
+    # Nothing is drawn over what was not measured.
+    drawn = "".join(
+        f"M{_x(x, one.x):g} {_y(panel, one.y, top):g}L{_x(x, other.x):g} {_y(panel, other.y, top):g}"
+        for one, other in itertools.pairwise(line.dots)
+        if one.y is not None and other.y is not None
+    )
+    parts.append(f'<path class="line" d="{drawn}"/>' if drawn else "")
     for dot, place, _ in known:
         if dot.low is not None and dot.high is not None and dot.low < dot.high:
             low, high = _y(panel, dot.low, top), _y(panel, dot.high, top)
@@ -97,7 +105,7 @@ def _line(line: Line, panel: Panel, x: Axis, top: float) -> str:
 
 
 def _mark(dot: Dot, x: float, y: float) -> str:
-    kind = f' v-{escape(dot.mark, quote=True)}' if dot.mark.isupper() else ""
+    kind = f" v-{escape(dot.mark, quote=True)}" if dot.mark.isupper() else ""
     if dot.y is None:
         return f'<circle class="ring{kind}" cx="{x:g}" cy="{y:g}" r="4"/>'
     if dot.mark == "INCONCLUSIVE":
@@ -105,21 +113,21 @@ def _mark(dot: Dot, x: float, y: float) -> str:
     return f'<circle class="point{kind}" cx="{x:g}" cy="{y:g}" r="3"/>'
 
 
-def _names(panel: Panel, x: Axis, top: float) -> list[str]:
+def _names(panel: Panel, top: float) -> list[str]:
     """Write the names of the lines at their ends, moved apart where they would lie on each other."""
     ends = []
     for line in panel.lines:
         known = [dot for dot in line.dots if dot.y is not None]
         if line.name and known:
-            ends.append((_y(panel, known[-1].y or 0.0, top), _x(x, known[-1].x), line))
+            ends.append((_y(panel, known[-1].y or 0.0, top), line))
     ends.sort(key=lambda end: end[0])
     parts = []
     lowest = top - _APART
     room = top + panel.height - _APART * (len(ends) - 1)
-    for place, (y, at, line) in enumerate(ends):
+    for place, (y, line) in enumerate(ends):
         height = min(max(y, lowest + _APART), room + _APART * place)
         lowest = height
-        parts.append(f'<text class="name {escape(line.look, quote=True)}" x="{at + 8:g}" y="{height + 4:g}">{escape(line.name)}</text>')
+        parts.append(f'<text class="name {escape(line.look, quote=True)}" x="{_RIGHT + 8:g}" y="{height + 4:g}">{escape(line.name)}</text>')
     return parts
 
 

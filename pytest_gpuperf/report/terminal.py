@@ -32,7 +32,7 @@ def summary_lines(run: dict[str, Any], verbosity: int = 0) -> list[Line]:
     Failures stand first, a line a message, worst margin first; then the five budgets nearest to their limits, the reasons of
     what was not decided with their next steps, and the account. With verbosity above 0 no list is cut.
     """
-    qualified = ((line, {}) for line in qualification_lines(run, verbosity))
+    qualified: list[Line] = [(_one_line(line), {}) for line in qualification_lines(run, verbosity)]
     return [*_failures(run, verbosity), *_nearest(run), *_reasons(run, verbosity), *qualified, *_counts(run)]
 
 
