@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from pytest_gpuperf.qualify.plan import LEVELS, turns
+from pytest_gpuperf.qualify.processes import Processes, Task, answer
 from pytest_gpuperf.qualify.subject import SUBJECTS
 from pytest_gpuperf.records.schema import validate
 from pytest_gpuperf.report.terminal import summary_lines
-from pytest_gpuperf.testing import Example, fake_conftest
+from pytest_gpuperf.testing import Example, FakeDevice, FakeSpec, fake_conftest
 
 SMALL = ("--gpuperf-qualify", "--gpuperf-pairs=1", "--gpuperf-limit=0.01", "-p", "no:xdist")
 FAKE = {"conftest.py": fake_conftest(l2=1 << 16, sm_count=4)}
@@ -26,6 +28,7 @@ def test_a_session_without_tests_qualifies_and_writes_a_sound_record(done):
     _, result = done
     assert result.run is not None, result.stdout + result.stderr
     assert validate(result.run) == []
+    assert result.run["run"]["exit_status"] == result.returncode
     found = result.run["qualification"]
     assert found["reason"] is None
     assert [kernel["name"] for kernel in found["kernels"]] == [subject.name for subject in SUBJECTS]
@@ -77,6 +80,36 @@ def test_open_pairs_without_a_change_are_told_with_kernel_threshold_and_ratio(do
         undecided = [f"{float(threshold) * 100:g} %" for threshold, verdict in pair["verdicts"].items() if verdict == "INCONCLUSIVE"]
         if undecided and not pair["slowdown"]:
             assert f"  A/A {pair['kernel']}, fresh {pair['kind']}: INCONCLUSIVE at {', '.join(undecided)}: ratio {pair['ratio']:.4f} ({pair['low']:.4f} .. {pair['high']:.4f})" in lines
+
+
+def test_a_machine_on_which_the_gate_cries_wolf_fails_the_session():
+    # Every measurement finds this device slower than the one before.
+    example = Example({"conftest.py": fake_conftest(l2=1 << 16, sm_count=4, drift=1.0)})
+    result = example.run_pytest(*SMALL, timeout=120)
+    assert result.returncode == result.run["run"]["exit_status"] == 1, result.stdout
+    assert re.search(r"FAIL false alarms at 2 %: [1-6] of 6 pairs", result.stdout), result.stdout
+    assert re.search(r"A/A \w+, fresh allocations: false alarm at .*2 %.*: ratio 1\.\d+", result.stdout), result.stdout
+
+
+def test_a_process_that_does_not_answer_leaves_its_pairs_unmeasured_with_what_it_said(tmp_path):
+    there = Processes(["--no-such-option"], tmp_path, tmp_path / "calibration.json", tmp_path, "GPU-1", "cold", 0.01)
+    found = there.measure([10, 20], 1)
+    assert [one.number for one in found] == [None, None]
+    assert found[0].reason.code == "no-answer"
+    assert "exit status 4: " in found[0].reason.detail
+
+
+def test_a_process_measures_nothing_on_another_device_and_calibrates_for_itself_where_nothing_is_shared(tmp_path):
+    def task(uuid):
+        return Task(uuid, [10, 2000], "cold", 0.01, 1, str(tmp_path / "none.json"), str(tmp_path / "answer.json"))
+
+    fake = FakeDevice(FakeSpec(l2=1 << 16, sm_count=4))
+    with pytest.raises(RuntimeError, match="found GPU-fa4e.*, not GPU-other"):
+        answer(task("GPU-other"), fake)
+    answer(task(fake.facts.uuid), fake)
+    times = json.loads((tmp_path / "answer.json").read_text())["times"]
+    assert [one["reason"] for one in times] == [None, None]
+    assert times[1]["number"] > times[0]["number"]
 
 
 def test_without_a_device_it_is_one_unmeasured_line():

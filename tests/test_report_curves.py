@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import itertools
-import random
 import re
 from xml.etree import ElementTree as ET
 
 import pytest
-from run_files import assemble, case, make_run, reason, value
+from curve_runs import SIZES, sized, sizes_with_holes
+from run_files import assemble, make_run, reason
 
 from pytest_gpuperf.qualify import trial
 from pytest_gpuperf.qualify.rule import pair
@@ -27,29 +27,6 @@ from pytest_gpuperf.values import Value
 
 def tags(svg: str, name: str) -> list[ET.Element]:
     return [element for element in ET.fromstring(svg).iter() if name in (element.get("class") or "").split()]
-
-
-def sized(index: int, n: int, *, dtype: str = "float32", verdict: str = "PASS", code: str | None = None, function: str = "test_copy"):
-    """Return a case of a size; without a time where it is UNMEASURED."""
-    rng = random.Random(index)
-    made = case(index, "PASS", rng)
-    time = None if verdict == "UNMEASURED" else 1e-6 + n * 2e-12
-    made |= {
-        "file": "suites/test_copy.py", "function": function, "nodeid": f"suites/test_copy.py::{function}[{dtype}-{n}]", "verdict": verdict,
-        "parameters": {"dtype": dtype, "n": str(n)}, "numbers": {"n": n}, "reasons": [reason(code)] if code else [], "budgets": [],
-    }  # fmt: skip
-    measured = made["measurements"][0]
-    measured["values"] |= {
-        "time": value(time, "s", why=code),
-        "bandwidth": value(n * 8 / time if time else None, "B/s", why=code),
-        "percent": value(80.0 if time else None, "%", why=code),
-    }
-    if time is None:
-        measured["samples"] = None
-    return made
-
-
-SIZES = [1 << power for power in (10, 14, 18, 22, 26)]
 
 
 def test_a_function_over_a_size_has_time_bandwidth_and_fraction_of_the_roof():
@@ -70,8 +47,7 @@ def test_a_function_over_a_size_has_time_bandwidth_and_fraction_of_the_roof():
 
 
 def test_what_is_not_decided_is_marked_and_said_not_dropped():
-    verdicts = {2: ("INCONCLUSIVE", "drift"), 3: ("UNMEASURED", "sync")}
-    run = assemble([sized(place, n, verdict=verdicts.get(place, ("PASS", None))[0], code=verdicts.get(place, ("", None))[1]) for place, n in enumerate(SIZES)])
+    run = assemble(sizes_with_holes())
     (found,) = curves(run)
     for _, svg in found.pictures:
         assert len(tags(svg, "point")) == 4
