@@ -103,7 +103,7 @@ def backend(driver: NotingDriver) -> Iterator[DriverBackend]:
 
 def test_open_makes_limits_and_measures_the_tick(driver: NotingDriver, backend: DriverBackend) -> None:
     limits = backend.open()
-    assert limits == DeviceLimits((9, 0), 132, 60 << 20, pytest.approx(32e-9, rel=1e-3))
+    assert limits == DeviceLimits((9, 0), 132, 60 << 20, pytest.approx(32e-9, rel=1e-3), (0.61e-6, 0.02e-6))
     assert driver.named("cuDevicePrimaryCtxRetain") == ["cuDevicePrimaryCtxRetain"]
     assert len(driver.named("cuFuncLoad")) == len(KERNELS)
     assert ("cuMemHostRegister", backend._gate.address, 4096, 3) in driver.calls

@@ -25,12 +25,16 @@ class DeviceFacts:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DeviceLimits:
-    """What is known once the device is open; sizes in bytes, the tick of its events in seconds."""
+    """What is known once the device is open; sizes in bytes, the tick of its events in seconds.
+
+    `launch_share` is what a profiler counts of a launch beside the kernel's own span, with its half-width, in seconds.
+    """
 
     compute_capability: tuple[int, int]
     sm_count: int
     l2_bytes: int
     tick: float
+    launch_share: tuple[float, float]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from pytest_gpuperf.device.calls import DeviceError, checked
 from pytest_gpuperf.device.capture import Captures
 from pytest_gpuperf.device.release import PAGE_BYTES, Gate
 from pytest_gpuperf.device.replay import Replays
+from pytest_gpuperf.device.share import launch_share
 from pytest_gpuperf.device.tick import tick_of
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ class DriverBackend:
             return int(self._call("cuDeviceGetAttribute", getattr(attributes, f"CU_DEVICE_ATTRIBUTE_{name}"), self._device))
 
         capability = read("COMPUTE_CAPABILITY_MAJOR"), read("COMPUTE_CAPABILITY_MINOR")
-        return DeviceLimits(capability, read("MULTIPROCESSOR_COUNT"), read("L2_CACHE_SIZE"), self._measure_tick())
+        return DeviceLimits(capability, read("MULTIPROCESSOR_COUNT"), read("L2_CACHE_SIZE"), self._measure_tick(), launch_share(self.facts.name))
 
     def _measure_tick(self) -> float:
         """Return the step of event times in seconds, from the intervals of 256 events in a row on a stream of their own."""

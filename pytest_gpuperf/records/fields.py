@@ -69,6 +69,7 @@ CALIBRATION: tuple[Field, ...] = (
     Field("kernel_s", "number?", "s", "constant that is subtracted from a body of kernels"),
     Field("graph_s", "number?", "s", "constant that is subtracted from a graph replay"),
     Field("systematic_s", "number?", "s", "half-width of the constants' uncertainty"),
+    Field("share_s", "number?", "s", "what a profiler counts of a launch beside the kernel's own span", required=False),
     Field("detail", "any", "", "how they were found"),
 )
 

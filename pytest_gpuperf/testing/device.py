@@ -69,7 +69,7 @@ class FakeDevice:
     def open(self) -> DeviceLimits:
         """Return the limits; costs nothing."""
         self._count("open")
-        return DeviceLimits(self.spec.compute_capability, self.spec.sm_count, self.spec.l2, self.spec.tick)
+        return DeviceLimits(self.spec.compute_capability, self.spec.sm_count, self.spec.l2, self.spec.tick, (self.spec.share, 0.0))
 
     def close(self) -> None:
         """Let a held stream go; memory stays, as arrays may still be in use."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import statistics
 import struct
 from typing import TYPE_CHECKING, Any
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
 #: pytest shows the test's own lines, not the plugin's.
 __tracebackhide__ = True
 
-#: What a profiler counts of a launch beside the kernel's own span; measured with CUPTI on an H200: 0.70 us on spin kernels of 0.5 to 65 us.
-LAUNCH_SHARE = 0.70e-6
+#: Commands before the first event of a reading, one number after the other: how far the device has fetched what follows shifts a reading by up to 0.1 us, the
+#: same in every call of one process and another in the next. Going through these offsets turns it into scatter that a median sees through.
+LEADS = (0, 7, 2, 9, 4, 11, 6, 1, 8, 3, 10, 5)
 #: Half-width of everything about the constant that repeating does not show: other processes, other kernels, the launch share itself.
 SYSTEMATIC = 0.10e-6
 #: Spans of the spin kernels, in nanoseconds: the constant is flat over this range.
 SPINS = (1_000, 5_000, 20_000)
-_REPEATS = 16
+_REPEATS = 2 * len(LEADS)
 #: Two spin kernels, with 16 and with 256 bytes of parameters: the constant is the middle between a launch of few and of many.
 _SPINNERS = (("spin", 0), ("spin_wide", 30))
 #: A spin kernel runs right before every block: the first kernel after an idle device starts up to 7 us late (seen on an H200), and that would be read
@@ -46,6 +48,7 @@ class Calibration:
     graph: float
     systematic: float
     detail: str = ""
+    share: float = 0.0
 
     def constant(self, body: str) -> tuple[float, float]:
         """Return constant and half-width for a kind of body; an unknown kind spans both.
@@ -63,7 +66,7 @@ class Calibration:
 
     def record(self) -> dict[str, Any]:
         """Return plain values for the run file."""
-        return {"kernel_s": self.kernel, "graph_s": self.graph, "systematic_s": self.systematic, "detail": self.detail}
+        return {"kernel_s": self.kernel, "graph_s": self.graph, "systematic_s": self.systematic, "share_s": self.share, "detail": self.detail}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,6 +87,8 @@ class Stopwatch:
         self.backend = backend
         self._free: list[Any] = []
         self._out = 0
+        self._spare: Any = None
+        self._leads = itertools.cycle(LEADS)
 
     def _event(self) -> Any:
         return self._free.pop() if self._free else self.backend.event()
@@ -91,7 +96,7 @@ class Stopwatch:
     def start(
         self, body: Callable[[], Any], stream: int, timeout: float, before: Callable[[], Any] | None = None, *, runway: bool = True
     ) -> Reading:
-        """Enqueue one reading: runway, block, [before,] event, body, event, release; read it later with `read`.
+        """Enqueue one reading: runway, block, [before,] lead, event, body, event, release; read it later with `read`.
 
         Without `runway` the caller has just put some 30 us of work on the stream.
         """
@@ -99,6 +104,7 @@ class Stopwatch:
         first, last = self._event(), self._event()
         if not self._out:
             self._out = backend.alloc(256)
+            self._spare = backend.event()
         if runway:
             backend.launch("spin", (RUNWAY_NS, self._out), stream, blocks=1, threads=32)
         backend.block(stream, timeout)
@@ -106,6 +112,8 @@ class Stopwatch:
         try:
             if before is not None:
                 before()
+            for _ in range(next(self._leads)):
+                backend.record(self._spare, stream)
             backend.record(first, stream)
             began = backend.now()
             body()
@@ -150,21 +158,33 @@ def warm_up(backend: Backend, stream: int, seconds: float = 0.05) -> None:
 def calibrate(backend: Backend, watch: Stopwatch, stream: int) -> Calibration:
     """Measure the constants: blocked reading less the spin kernel's own span (%globaltimer), plus the launch share."""
     warm_up(backend, stream)
+    share, unsure = backend.open().launch_share
     found: dict[bool, dict[str, float]] = {}
     with scratch(backend, 256) as out:
         for graph in (False, True):
-            found[graph] = {name: _extra(backend, watch, stream, (name, (0,) * unused), out, graph=graph) - LAUNCH_SHARE for name, unused in _SPINNERS}
+            found[graph] = {name: _extra(backend, watch, stream, (name, (0,) * unused), out, graph=graph) - share for name, unused in _SPINNERS}
     kernel, replay = (statistics.fmean(found[graph].values()) for graph in (False, True))
     shown = [f"{' / '.join(f'{one * 1e6:.3f}' for one in found[graph].values())} us" for graph in (False, True)]
     spans = "/".join(str(span // 1000) for span in SPINS)
-    detail = f"spin kernels of {spans} us with few / many parameters: kernels {shown[0]}, graph replays {shown[1]}; launch share {LAUNCH_SHARE * 1e6:.2f} us"
+    detail = f"spin kernels of {spans} us with few / many parameters: kernels {shown[0]}, graph replays {shown[1]}; launch share {share * 1e6:.2f} +- {unsure * 1e6:.2f} us"
     # Nobody knows how many parameters a body's launches have: half of what they matter is uncertain too.
     unknown = max(max(found[graph].values()) - min(found[graph].values()) for graph in (False, True)) / 2
-    return Calibration(kernel, replay, SYSTEMATIC + unknown, detail)
+    return Calibration(kernel, replay, SYSTEMATIC + unknown + unsure, detail, share)
+
+
+def _middle(values: list[float]) -> float:
+    """Return the mean of the middle half: not as coarse as the clock's tick, and blind to what was interrupted.
+
+    >>> _middle([1.0, 2.0, 2.0, 3.0, 90.0, 2.0, 3.0, 0.0])
+    2.25
+    """
+    ordered = sorted(values)
+    cut = len(ordered) // 4
+    return statistics.fmean(ordered[cut : len(ordered) - cut])
 
 
 def _extra(backend: Backend, watch: Stopwatch, stream: int, spinner: tuple[str, tuple[int, ...]], out: int, *, graph: bool) -> float:
-    """Return the median, over spans, of what a blocked reading adds to a spin kernel's own span."""
+    """Return the mean, over spans, of what a blocked reading adds to a spin kernel's own span."""
     name, unused = spinner
     by_span: list[float] = []
     for span in SPINS:
@@ -180,8 +200,8 @@ def _extra(backend: Backend, watch: Stopwatch, stream: int, spinner: tuple[str, 
             raw = watch.read(watch.start(body, stream, 1.0))
             first, last = struct.unpack("<QQ", backend.download(out, 16))
             extra.append(raw - (last - first) * 1e-9)
-        by_span.append(statistics.median(extra))
-    return statistics.median(by_span)
+        by_span.append(_middle(extra))
+    return statistics.fmean(by_span)
 
 
 class Sentinel:
@@ -191,7 +211,7 @@ class Sentinel:
         """Allocate where its own span goes."""
         self.backend = backend
         self.watch = watch
-        self.expected = SENTINEL_NS * 1e-9 + calibration.kernel + LAUNCH_SHARE
+        self.expected = SENTINEL_NS * 1e-9 + calibration.kernel + calibration.share
         self.out = backend.alloc(256)
         self.long: list[float] = []
         self.rounds = 0
