@@ -104,7 +104,7 @@ def test_a_process_measures_nothing_on_another_device_and_calibrates_for_itself_
         return Task(uuid, [10, 2000], "cold", 0.01, 1, str(tmp_path / "none.json"), str(tmp_path / "answer.json"))
 
     fake = FakeDevice(FakeSpec(l2=1 << 16, sm_count=4))
-    with pytest.raises(RuntimeError, match="found GPU-fa4e.*, not GPU-other"):
+    with pytest.raises(RuntimeError, match=r"found GPU-fa4e.*, not GPU-other"):
         answer(task("GPU-other"), fake)
     answer(task(fake.facts.uuid), fake)
     times = json.loads((tmp_path / "answer.json").read_text())["times"]
