@@ -26,7 +26,13 @@ def qualify_session(state: State, session: pytest.Session) -> None:
     if not options.qualify or state.recorder is None or state.worker != "main" or session.exitstatus not in _GOES_ON:
         return
     setting = trial.Setting(options.cache, options.limit, options.pairs)
-    record = _qualified(state, setting)
+    try:
+        record = _qualified(state, setting)
+    except KeyboardInterrupt:
+        record = trial.unmeasured(Reason("interrupted", "the qualification was interrupted"), setting)
+    except Exception as error:  # noqa: BLE001  (whatever broke it, the records of the tests before it must be written)
+        state.trouble.append(f"--gpuperf-qualify: {type(error).__name__}: {error}")
+        return
     state.recorder.journal.append("qualification", qualification=record)
     broken = any(promise["verdict"] == FAIL for promise in record["promises"]) or (record["reason"] is not None and options.strict in {"unmeasured", "all"})
     if broken:

@@ -91,6 +91,16 @@ def test_a_machine_on_which_the_gate_cries_wolf_fails_the_session():
     assert re.search(r"A/A \w+, fresh allocations: false alarm at .*2 %.*: ratio 1\.\d+", result.stdout), result.stdout
 
 
+def test_a_qualification_that_breaks_keeps_the_records_of_the_tests_and_has_its_own_exit_status():
+    test = "def test_it(gpuperf, fake):\n    assert gpuperf.measure(fake.kernel(5e-6)).time < 1\n"
+    example = Example({"conftest.py": fake_conftest(l2=1 << 16, sm_count=4, fail_launch=2000), "test_it.py": test})
+    result = example.run_pytest(*SMALL)
+    assert result.returncode == 8, result.stdout
+    assert "gpuperf: --gpuperf-qualify: FakeDeviceError: launch(" in result.stdout
+    assert [one["verdict"] for one in result.run["cases"]] == ["PASS"]
+    assert "qualification" not in result.run
+
+
 def test_a_process_that_does_not_answer_leaves_its_pairs_unmeasured_with_what_it_said(tmp_path):
     there = Processes(["--no-such-option"], tmp_path, tmp_path / "calibration.json", tmp_path, "GPU-1", "cold", 0.01)
     found = there.measure([10, 20], 1)

@@ -18,6 +18,7 @@ from pytest_gpuperf.records.merge import combine
 from pytest_gpuperf.records.schema import validate
 from pytest_gpuperf.report.axes import Axis, axis
 from pytest_gpuperf.report.curves import QUANTITIES, curves
+from pytest_gpuperf.report.headline import headline
 from pytest_gpuperf.report.html import render
 from pytest_gpuperf.report.qualified import event_lines, picture, qualification_lines, qualified
 from pytest_gpuperf.report.svg_curves import Dot, Line, Panel, figure
@@ -195,6 +196,24 @@ def test_a_qualification_that_was_not_measured_is_one_line(record):
         "qualification: UNMEASURED no-gpu: no NVIDIA GPU is visible to this process (run on a machine with a GPU and its driver)"
     ]
     assert "no NVIDIA GPU is visible" in render(run)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "why", "expected"),
+    [
+        (["PASS", "PASS"], None, ("PASS", "This gate keeps what it promises")),
+        (["PASS", "INCONCLUSIVE"], None, ("INCONCLUSIVE", "This gate keeps what it promises, as far as so few pairs tell")),
+        (["FAIL", "PASS"], None, ("FAIL", "This gate breaks what it promises: p0")),
+        ([], {"code": "no-gpu"}, ("UNMEASURED", "This gate could not be qualified here")),
+    ],
+)
+def test_a_session_without_cases_is_headed_by_its_qualification_and_a_broken_promise_heads_any_but_a_failed_one(verdicts, why, expected):
+    record = {"reason": why, "promises": [{"name": f"p{place}", "verdict": verdict} for place, verdict in enumerate(verdicts)]}
+    assert headline({"cases": [], "qualification": record}) == expected
+    passed = {"cases": [{"verdict": "PASS", "source": "device"}], "qualification": record}
+    assert headline(passed)[0] == ("FAIL" if expected[0] == "FAIL" else "PASS")
+    failed = {"cases": [{"verdict": "FAIL", "source": "device"}], "qualification": record}
+    assert headline(failed) == ("FAIL", "1 of 1 case fails")
 
 
 def test_merged_runs_keep_a_qualification(record):
