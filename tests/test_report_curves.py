@@ -62,6 +62,14 @@ def test_what_is_not_decided_is_marked_and_said_not_dropped():
     assert page.count("the body synchronises with the host") >= 2
 
 
+def test_an_interval_that_reaches_below_zero_leaves_a_logarithmic_axis():
+    cases = [sized(place, n) for place, n in enumerate(SIZES)]
+    cases[0]["measurements"][0]["values"]["time"] |= {"number": 1e-7, "low": 5e-8, "systematic": 1e-7}
+    (found,) = curves(assemble(cases))
+    assert "10 us" in found.pictures[0][1]
+    assert len(tags(found.pictures[0][1], "point")) == len(SIZES)
+
+
 def test_a_case_that_measured_nothing_stands_on_the_curve_of_its_function():
     run = assemble([sized(place, n) for place, n in enumerate(SIZES)])
     run["cases"][1] |= {"measurements": [], "verdict": "UNMEASURED", "reasons": [reason("no-gpu")]}

@@ -140,7 +140,9 @@ def _picture(points: Sequence[At], quantity: Quantity, across: Axis, size: str, 
     ends = [end for dot in dots for end in (dot.y, dot.low, dot.high) if end is not None]
     if not ends:
         return ""
-    up = axis([*ends, 100.0] if quantity.zero else ends, quantity.unit, zero=quantity.zero)
+    # The interval of a short time may reach below zero; that end alone must not bend the axis.
+    above = [end for end in ends if end > 0] or ends
+    up = axis([*ends, 100.0] if quantity.zero else above, quantity.unit, zero=quantity.zero)
     known = [f"{point.size:g}: {format_quantity(dot.y, quantity.unit)}" if dot.y is not None else f"{point.size:g}: {dot.mark}" for point, dot in zip(points, dots, strict=True)]
     described = visible(f"{title}, {quantity.title} over {size}: {'; '.join(known)}")
     return figure(across, [Panel(quantity.title, up, (Line("", tuple(dots)),), _HEIGHT)], described, visible(size))
