@@ -9,6 +9,7 @@ is a column of reasons.
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.metadata
 import json
 import os
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clock_kernel import POWERS, footprint, make_body, make_kernel
+from clock_kernel import POWERS, footprint, make_body, make_current, make_kernel
 from clock_peers import PEERS, ask_cuda_bench, ask_ncu
 from clock_table import lines_of, markdown_of
 
@@ -36,6 +37,8 @@ _LAUNCHES = 1000
 #: numba's launch costs the host 20 us: a shorter kernel is queued behind a held stream, or the loop would time the host.
 _HOST_BOUND = 40e-6
 _QUEUE = 500
+#: Up to this size cuda-bench runs in three processes: how far one process is from the next.
+_SMALL = 17
 
 
 def main() -> None:
@@ -67,7 +70,10 @@ def measure(powers: tuple[int, ...], skip: frozenset[str]) -> dict[str, Any]:
         sys.exit(str(backend))
     # First, each in a process of its own: what they do to the device is over when ours is read.
     cuda_bench, cuda_bench_s, no_cuda_bench = ({}, 0.0, "left out") if "cuda-bench" in skip else ask_cuda_bench(powers)
+    small = tuple(power for power in powers if power <= _SMALL)
+    again = [] if "cuda-bench" in skip else [ask_cuda_bench(small)[0] for _ in range(2)]
     ncu, no_ncu = ({}, "left out") if "ncu" in skip else ask_ncu(powers)
+    ncu_warm, _ = ({}, "") if "ncu" in skip else ask_ncu(small, "none")
     kernel = make_kernel()
     bodies = {power: make_body(kernel, power) for power in powers}
     rows: dict[int, dict[str, Any]] = {power: {"power": power, "footprint": footprint(power), "peers": {}} for power in powers}
@@ -81,11 +87,17 @@ def measure(powers: tuple[int, ...], skip: frozenset[str]) -> dict[str, Any]:
         for power, body in bodies.items():
             for peer in PEERS:
                 if peer.name not in skip:
-                    rows[power]["peers"][peer.name] = asked(lambda peer=peer, body=body: peer.read(lambda: body[0](*body[1:]))) | {"cache": peer.cache}
+                    call = make_current(kernel, body) if peer.captures else functools.partial(*body)
+                    rows[power]["peers"][peer.name] = asked(functools.partial(peer.read, call)) | {"cache": peer.cache}
+        alone = {power: read_all(backend, body) for power, body in bodies.items()}
         cupti, no_cupti = ({}, "left out") if "cupti" in skip else records(bodies, backend)
+        beside = {} if no_cupti else {power: read_all(backend, body) for power, body in bodies.items()}
+        stop_records()
     for power, row in rows.items():
         row["peers"]["cuda-bench"] = {"seconds": cuda_bench.get(power), "why": no_cuda_bench, "cache": "cold-dirty"}
-        row["ncu"] = {"seconds": ncu.get(power), "why": no_ncu}
+        row["ncu"] = {"seconds": ncu.get(power), "warm": ncu_warm.get(power), "why": no_ncu}
+        row["cuda_bench_again"] = [one.get(power) for one in again]
+        row["recording_adds"] = {state: beside[power][state] - alone[power][state] if beside else None for state in STATES}
         row["cupti"] = {state: {"seconds": cupti.get((power, state)), "why": no_cupti} for state in STATES}
     tools = gpuperf._runtime.device_record()  # noqa: SLF001 - a benchmark of this project
     return {
@@ -194,9 +206,39 @@ def records(bodies: dict[int, tuple[Any, Any, Any]], backend: Backend) -> tuple[
             times = times[1::2] if state == "warm" else times
             if len(times) == _RECORDS:
                 found[power, state] = grouped_percentile(times, 0.5, limits.tick)
-    cupti.activity_disable(cupti.ActivityKind.CONCURRENT_KERNEL)
     flusher.close()
     return found, "" if found else "CUPTI gave no records"
+
+
+def stop_records() -> None:
+    """Let CUPTI record nothing any more."""
+    cupti: Any = sys.modules.get("cupti.cupti")
+    if cupti is not None:
+        cupti.activity_disable(cupti.ActivityKind.CONCURRENT_KERNEL)
+
+
+def read_all(backend: Backend, body: tuple[Any, Any, Any]) -> dict[str, float]:
+    """Return raw readings of our clock by cache state, in seconds: taken with CUPTI off and on, they tell what its recording costs the kernel."""
+    from pytest_gpuperf.stats import grouped_percentile
+    from pytest_gpuperf.timing.cache import Flusher
+    from pytest_gpuperf.timing.clock import Stopwatch
+
+    limits = backend.open()
+    flusher, watch = Flusher(backend, limits), Stopwatch(backend)
+    call = functools.partial(*body)
+    before: dict[str, Callable[[], Any]] = {"warm": call, "cold": lambda: flusher.clean(0), "cold-dirty": lambda: flusher.dirty(0)}
+    found = {}
+    for state in STATES:
+        readings = []
+        for _ in range(_RECORDS):
+            before[state]()
+            reading = watch.start(call, 0, 1.0, runway=state == "warm")
+            backend.synchronize(0)
+            readings.append(watch.read(reading))
+        found[state] = grouped_percentile(readings, 0.5, limits.tick)
+    watch.close()
+    flusher.close()
+    return found
 
 
 def _version(name: str) -> str:

@@ -37,6 +37,20 @@ def make_body(kernel: Any, power: int) -> tuple[Any, Any, Any]:
     return launch, source, target
 
 
+def make_current(kernel: Any, body: tuple[Any, Any, Any]) -> Any:
+    """Return a call that launches on torch's current stream, for timers that capture that one."""
+    import torch
+    from numba import cuda
+
+    _, source, target = body
+    grid = (source.size + THREADS - 1) // THREADS
+
+    def launch() -> None:
+        kernel[grid, THREADS, cuda.external_stream(torch.cuda.current_stream().cuda_stream)](source, target)
+
+    return launch
+
+
 def footprint(power: int) -> int:
     """Return the bytes that one call reads and writes together.
 

@@ -23,11 +23,12 @@ HERE = Path(__file__).resolve().parent
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Peer:
-    """One row of PEERS: its name, the cache state that its readings are in, and how it reads one body, in seconds."""
+    """One row of PEERS: its name, the cache state that its readings are in, how it reads one body, in seconds, and whether it captures it."""
 
     name: str
     cache: str
     read: Callable[[Callable[[], Any]], float]
+    captures: bool = False
 
 
 def _events(body: Callable[[], Any]) -> float:
@@ -74,7 +75,7 @@ def _cupyx(body: Callable[[], Any]) -> float:
 PEERS: tuple[Peer, ...] = (
     Peer("events", "warm", _events),
     Peer("do_bench", "cold-dirty", _do_bench),
-    Peer("do_bench_cudagraph", "warm", _do_bench_cudagraph),
+    Peer("do_bench_cudagraph", "warm", _do_bench_cudagraph, captures=True),
     Peer("torch.benchmark", "warm", _torch_benchmark),
     Peer("cupyx", "warm", _cupyx),
 )
@@ -101,13 +102,13 @@ def ask_cuda_bench(powers: tuple[int, ...]) -> tuple[dict[int, float], float, st
         return found, took, "" if found else "no cold medians in its file"
 
 
-def ask_ncu(powers: tuple[int, ...]) -> tuple[dict[int, float], str]:
-    """Return ncu's gpu__time_duration in seconds by size, its cache control on and its clock control off, and why there are none."""
+def ask_ncu(powers: tuple[int, ...], control: str = "all") -> tuple[dict[int, float], str]:
+    """Return ncu's gpu__time_duration in seconds by size, its clock control off and its cache control `all` (cold) or `none`, and why there are none."""
     ncu = shutil.which("ncu")
     if ncu is None:
         return {}, "no ncu on the PATH"
     command = [
-        ncu, "--config-file", "off", "--target-processes", "application-only", "--clock-control", "none", "--cache-control", "all",
+        ncu, "--config-file", "off", "--target-processes", "application-only", "--clock-control", "none", "--cache-control", control,
         "--kernel-name", "regex:copy_kernel", "--metrics", "gpu__time_duration.sum", "--csv", "--page", "raw", "--print-units", "base",
         sys.executable, str(HERE / "clock_ncu.py"), ",".join(map(str, powers)),
     ]  # fmt: skip
