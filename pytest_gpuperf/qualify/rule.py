@@ -128,7 +128,9 @@ class Promise:
 
 PROMISES: tuple[Promise, ...] = (
     Promise("false alarms", "", 0.0, 0.02, FAIL, "<=", 0.002),
-    Promise("undecided without a change", "", 0.0, 0.02, INCONCLUSIVE, "<=", 0.02),
+    # Nothing is promised of the short one: a step of an H200's clock is 1.6 % of it.
+    Promise("undecided without a change", "medium", 0.0, 0.02, INCONCLUSIVE, "<=", 0.02),
+    Promise("undecided without a change", "long", 0.0, 0.02, INCONCLUSIVE, "<=", 0.02),
     Promise("5 % found", "medium", 0.05, 0.02, FAIL, ">=", 0.95),
 )
 
@@ -146,7 +148,7 @@ def keep(promise: Promise, pairs: Sequence[Pair]) -> Kept:
     """Hold a promise against pairs.
 
     >>> pairs = [Pair("medium", "allocations", 0.05, 1.05, 1.04, 1.06)] * 80
-    >>> keep(PROMISES[2], pairs).verdict, keep(PROMISES[2], pairs[:10]).verdict, keep(PROMISES[2], []).verdict
+    >>> keep(PROMISES[3], pairs).verdict, keep(PROMISES[3], pairs[:10]).verdict, keep(PROMISES[3], []).verdict
     ('PASS', 'INCONCLUSIVE', 'UNMEASURED')
     """
     wanted = [one for one in pairs if one.slowdown == promise.slowdown and promise.kernel in {"", one.kernel}]
