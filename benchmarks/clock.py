@@ -85,21 +85,22 @@ def measure(powers: tuple[int, ...], skip: frozenset[str]) -> dict[str, Any]:
         for power, body in bodies.items():
             rows[power]["back_to_back"] = back_to_back(backend, body, rows[power]["ours"]["warm"]["time"])
         for power, body in bodies.items():
+            plain, current = functools.partial(*body), make_current(kernel, body)
             for peer in PEERS:
                 if peer.name not in skip:
-                    call = make_current(kernel, body) if peer.captures else functools.partial(*body)
+                    call = current if peer.captures else plain
                     rows[power]["peers"][peer.name] = asked(functools.partial(peer.read, call)) | {"cache": peer.cache}
         alone = {power: read_all(backend, body) for power, body in bodies.items()}
         cupti, no_cupti = ({}, "left out") if "cupti" in skip else records(bodies, backend)
         beside = {} if no_cupti else {power: read_all(backend, body) for power, body in bodies.items()}
         stop_records()
+        tools = gpuperf._runtime.device_record()  # noqa: SLF001 - a benchmark of this project
     for power, row in rows.items():
         row["peers"]["cuda-bench"] = {"seconds": cuda_bench.get(power), "why": no_cuda_bench, "cache": "cold-dirty"}
         row["ncu"] = {"seconds": ncu.get(power), "warm": ncu_warm.get(power), "why": no_ncu}
         row["cuda_bench_again"] = [one.get(power) for one in again]
         row["recording_adds"] = {state: beside[power][state] - alone[power][state] if beside else None for state in STATES}
         row["cupti"] = {state: {"seconds": cupti.get((power, state)), "why": no_cupti} for state in STATES}
-    tools = gpuperf._runtime.device_record()  # noqa: SLF001 - a benchmark of this project
     return {
         "device": {"name": backend.facts.name, "driver": backend.facts.driver, "l2_bytes": limits.l2_bytes, "calibration": tools.get("calibration")},
         "date": time.strftime("%Y-%m-%d", time.gmtime()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import itertools
@@ -20,6 +21,8 @@ __tracebackhide__ = True
 #: Commands before the first event of a reading, one number after the other: how far the device has fetched what follows shifts a reading by up to 0.1 us, the
 #: same in every call of one process and another in the next. Going through these offsets turns it into scatter that a median sees through.
 LEADS = (0, 7, 2, 9, 4, 11, 6, 1, 8, 3, 10, 5)
+#: So does where the events lie (0.17 us between one pair and the next, for some kernels): prime to the number of offsets, so that every pair meets all of them.
+PAIRS = 13
 #: Half-width of everything about the constant that repeating does not show: other processes, other kernels, the launch share itself.
 SYSTEMATIC = 0.10e-6
 #: Spans of the spin kernels, in nanoseconds: the constant is flat over this range.
@@ -85,13 +88,17 @@ class Stopwatch:
     def __init__(self, backend: Backend) -> None:
         """Keep the backend; events are made as they are needed."""
         self.backend = backend
-        self._free: list[Any] = []
-        self._out = 0
+        self._free: collections.deque[Any] = collections.deque()
+        self._out, self._made = 0, False
         self._spare: Any = None
         self._leads = itertools.cycle(LEADS)
 
-    def _event(self) -> Any:
-        return self._free.pop() if self._free else self.backend.event()
+    def _pair(self) -> tuple[Any, Any]:
+        """Return the pair that has rested longest, so that readings go through PAIRS of them."""
+        if not self._made:
+            self._made = True
+            self._free.extend((self.backend.event(), self.backend.event()) for _ in range(PAIRS))
+        return self._free.popleft() if self._free else (self.backend.event(), self.backend.event())
 
     def start(
         self, body: Callable[[], Any], stream: int, timeout: float, before: Callable[[], Any] | None = None, *, runway: bool = True
@@ -101,7 +108,7 @@ class Stopwatch:
         Without `runway` the caller has just put some 30 us of work on the stream.
         """
         backend = self.backend
-        first, last = self._event(), self._event()
+        first, last = self._pair()
         if not self._out:
             self._out = backend.alloc(256)
             self._spare = backend.event()
@@ -127,7 +134,7 @@ class Stopwatch:
         """Wait for a reading and return its raw seconds."""
         self.backend.wait(reading.end)
         raw = self.backend.elapsed(reading.start, reading.end)
-        self._free += [reading.start, reading.end]
+        self._free.append((reading.start, reading.end))
         return raw
 
     def close(self) -> None:
