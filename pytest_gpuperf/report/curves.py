@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from pytest_gpuperf.format import format_quantity, plural, visible
+from pytest_gpuperf.format import format_quantity, visible
 from pytest_gpuperf.reasons import INCONCLUSIVE, UNMEASURED
 from pytest_gpuperf.report.axes import Axis, axis
 from pytest_gpuperf.report.svg_curves import Dot, Line, Panel, figure
@@ -154,12 +154,3 @@ def _dot(point: At, quantity: Quantity) -> Dot:
         reason = value.get("reason")
         return Dot(point.size, None, mark=reason["verdict"] if reason else point.verdict if point.verdict != "PASS" else UNMEASURED)
     return Dot(point.size, value["number"], *bounds(value), point.verdict)
-
-
-def counted(found: Sequence[Curve]) -> str:
-    """Return how many curves there are, in words.
-
-    >>> counted([])
-    '0 curves'
-    """
-    return plural(len(found), "curve")
