@@ -10,11 +10,14 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.budgets.judge import Judgement, unjudged
+from pytest_gpuperf.catching import swallower
 from pytest_gpuperf.errors import BadBudget, BudgetExceeded, GpuPerfError, NotIdentical
 from pytest_gpuperf.metrics import TAIL_SAMPLES, nearest
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNMEASURED, Reason, Verdict, reason_record, worst
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_gpuperf.budgets.collect import Budget, Marks
     from pytest_gpuperf.comparison import Comparison
     from pytest_gpuperf.errors import Inconclusive, Unmeasured
@@ -64,8 +67,10 @@ class Case:
         self.unchecked: list[tuple[str, Reason]] = []
         self.raised: BudgetExceeded | NotIdentical | None = None
         self.judged = False
+        #: Hears of every part of the record as soon as it is known: `measurements=`, `comparisons=`, `checks=` or `budgets=` with one entry.
+        self.tell: Callable[..., None] = _nobody
         self._thread = threading.get_ident()
-        self._elsewhere: list[Check | Judgement] = []
+        self._unseen: list[tuple[Check | Judgement, str]] = []
 
     def name_for(self, name: str | None) -> str:
         """Return the name of the next measurement; an error for one that is used twice."""
@@ -103,16 +108,23 @@ class Case:
     def checked(self, check: Check) -> None:
         """Remember what a check came to."""
         self.checks.append(check)
-        self._note_thread(check)
+        self._note_unseen(check)
+        self.tell(checks=dataclasses.asdict(check))
 
     def require(self, judgement: Judgement) -> None:
         """Remember what `m.require` judged."""
         self.required.append(judgement)
-        self._note_thread(judgement)
+        self._note_unseen(judgement)
+        self.tell(budgets=judgement.record())
 
-    def _note_thread(self, one: Check | Judgement) -> None:
-        if one.verdict == FAIL and threading.get_ident() != self._thread:
-            self._elsewhere.append(one)
+    def _note_unseen(self, one: Check | Judgement) -> None:
+        """Remember a failure whose error will not reach pytest, and which nobody expects."""
+        if one.verdict != FAIL:
+            return
+        if threading.get_ident() != self._thread:
+            self._unseen.append((one, "failed in a thread of the test"))
+        elif by := swallower():
+            self._unseen.append((one, f"failed, and its error was swallowed by {by}; what is to fail stands in pytest.raises"))
 
     def judge(self, ended: Reason | None = None) -> None:
         """Judge every budget, once: of markers and of measure's `budget=`; `ended` says why the body did not reach its end."""
@@ -134,9 +146,10 @@ class Case:
     def settle(self) -> BudgetExceeded | NotIdentical | None:
         """After a body that passed: what failed in it and was caught, by pytest.raises, is what the test expects.
 
-        What failed in a thread of its own was caught by nobody, as pytest does not see it: that comes back as an error.
+        What failed in a thread of its own was caught by nobody, as pytest does not see it, and what catches everything has asked for nothing:
+        these come back as an error.
         """
-        unseen = {id(one) for one in self._elsewhere}
+        unseen = {id(one) for one, _ in self._unseen}
         for check in self.checks:
             if check.verdict == FAIL and id(check) not in unseen:
                 check.verdict, check.detail = PASS, f"{_EXPECTED}{check.detail}"
@@ -144,11 +157,11 @@ class Case:
             dataclasses.replace(one, verdict=PASS, message=f"{_EXPECTED}{one.message}") if one.verdict == FAIL and id(one) not in unseen else one
             for one in self.required
         ]
-        texts = [one.detail if isinstance(one, Check) else one.message for one in self._elsewhere]
+        texts = [f"{how}: {one.detail if isinstance(one, Check) else one.message}" for one, how in self._unseen]
         if not texts:
             return None
-        kind = NotIdentical if isinstance(self._elsewhere[0], Check) else BudgetExceeded
-        error = kind("failed in a thread of the test: " + "\n".join(texts))
+        kind = NotIdentical if isinstance(self._unseen[0][0], Check) else BudgetExceeded
+        error = kind("\n".join(texts))
         self.raised = self.raised or error
         return error
 
@@ -236,6 +249,10 @@ class Case:
             "measurements": [one.record() for one in self.measurements.values()],
             "reasons": self.reasons(),
         }
+
+
+def _nobody(**_: Any) -> None:
+    """Hear of a part of a record where there is nothing to write it to."""
 
 
 def undecided_verdict(verdict: Verdict) -> bool:

@@ -96,7 +96,9 @@ def run_comparison(runtime: Runtime, case: Case, given: Given) -> Comparison:
     for version, one in made.measurements.items():
         one.account = case.require
         case.measurements[names[version]] = one
+        case.tell(measurements=one.record())
     case.comparisons.append(made)
+    case.tell(comparisons=made.record())
     if hole is not None and runtime.config.enabled and (given.outputs or given.inout) and checked == "unchecked":
         case.unchecked.append((given.name, hole))
     if failure is not None:
@@ -168,7 +170,7 @@ def _timed(
 
     notes = [str(compared.hole.detail)] if compared.hole is not None else []
     if compared.synchronises:
-        notes.append(f"version {compared.synchronises!r} synchronises with the host, so all versions are compared by their wall_time")
+        notes.append(compared.synchronises)
     reasons = [one.values["time"].reason for one in compared.timed.values()]
     notes += [f"{one.detail}; all versions met that in the same blocks, so their ratios stand" for one in reasons[:1] if one is not None and one.code == "throttled"]
     measurements = {}
@@ -176,7 +178,7 @@ def _timed(
         made = Measurement(names[version], timed.result, timed.values, given.work, timed.context, runtime.device, timed.drift, case, roof)
         others = ", ".join(repr(one) for one in bodies if one != version)
         told = {"seconds": waited.seconds, "for": waited.holder} if waited is not None else None
-        extra = {"slug": label, "nvtx": label, "notes": [f"ran in turns with {others}", *notes], "waited": told, "wall_s": seconds}
+        extra = {"slug": label, "nvtx": label, "notes": [f"ran in turns with {others}", *notes, *timed.details["notes"]], "waited": told, "wall_s": seconds}
         made.details = {**timed.details, **extra}
         measurements[version] = made
     failure: Exception | None = None

@@ -84,7 +84,6 @@ def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement
         **timed.details,
         "slug": label,
         "nvtx": label,
-        "notes": [],
         "waited": _waited(waited),
         "wall_s": seconds,
         "failure": timed.failure,

@@ -65,6 +65,17 @@ class Recorder:
         }
         self.journal.append("session", run=run, worker=worker)
 
+    def parts_of(self, nodeid: str) -> Callable[..., None]:
+        """Return what writes down parts of a running case: what a process that dies in the middle of it leaves."""
+        process = os.getpid()
+
+        def tell(**parts: Any) -> None:
+            # A process that the test forked is no part of the case.
+            if os.getpid() == process:
+                self.journal.append("part", case={"nodeid": nodeid} | {name: [one] for name, one in parts.items()})
+
+        return tell
+
     def finish(self, exit_status: int) -> None:
         """Write the last event and close the journal."""
         self.journal.append("end", ended=now(), exit_status=exit_status)

@@ -35,11 +35,12 @@ class Runtime:
         folder: Path | None = None,
         on_device: Callable[[dict[str, Any]], None] | None = None,
         on_wait: Callable[[str], None] | None = None,
+        on_go: Callable[[], None] | None = None,
     ) -> None:
         """Keep the options and the backend; `why` says why there is none, `folder` is where workers of one run share calibrations."""
         self.config, self.backend, self.folder = config, backend, folder
         self.why = why or (Reason("no-gpu") if backend is None else None)
-        self._on_device, self._on_wait = on_device, on_wait
+        self._on_device, self._on_wait, self._on_go = on_device, on_wait, on_go
         self._instruments: Instruments | None = None
         self._operations: Operations | None = None
         self._roofs: dict[int, Roofs] = {}
@@ -105,6 +106,8 @@ class Runtime:
         if self._lock is None:
             self._lock = DeviceLock(self.uuid or "none", on_wait=self._on_wait)
         with self._lock.held(label) as waited:
+            if waited is not None and self._on_go is not None:
+                self._on_go()
             yield waited
 
     def instruments(self, stream: int) -> Instruments:

@@ -59,7 +59,8 @@ class State:
                 why,
                 folder=self.recorder.folder if self.recorder is not None else None,
                 on_device=self._device_seen,
-                on_wait=lambda holder: self.say(f"waiting for the device, held by {holder}"),
+                on_wait=self._waits,
+                on_go=self.faults.resume,
             )
         return self._runtime
 
@@ -73,6 +74,11 @@ class State:
 
         opened = open_backend()
         return (None, opened) if isinstance(opened, Reason) else (opened, None)
+
+    def _waits(self, holder: str) -> None:
+        """A case waits for another process: that is not its own time."""
+        self.faults.pause()
+        self.say(f"waiting for the device, held by {holder}")
 
     def _device_seen(self, record: dict[str, Any]) -> None:
         if self.recorder is not None:
@@ -132,6 +138,7 @@ class State:
         item.stash[CASE] = running
         if self.recorder is not None and is_case(item):
             self.recorder.journal.append("start", case=self._place(item, running))
+            running.case.tell = self.recorder.parts_of(running.case.nodeid)
             self.faults.arm(self.recorder, running.case, self._place(item, running))
         if is_case(item) and issubclass(getattr(item, "cls", None) or object, getattr(sys.modules.get("unittest"), "TestCase", ())):
             message = f"{item.nodeid}: is a method of a unittest.TestCase, around which no limit can be judged: write it as a function, or in a plain class"

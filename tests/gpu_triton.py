@@ -11,3 +11,11 @@ def add(a, b, out, size, BLOCK: tl.constexpr):  # noqa: N803 - Triton's own way 
     place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = place < size
     tl.store(out + place, tl.load(a + place, mask=inside) + tl.load(b + place, mask=inside), mask=inside)
+
+
+@triton.autotune(configs=[triton.Config({"BLOCK": 256}), triton.Config({"BLOCK": 1024})], key=["size"])
+@triton.jit
+def tuned(a, out, size, BLOCK: tl.constexpr):  # noqa: N803 - Triton's own way to write a constant
+    place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = place < size
+    tl.store(out + place, 2 * tl.load(a + place, mask=inside), mask=inside)

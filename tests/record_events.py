@@ -34,7 +34,7 @@ def journal(path, *events, run=RUN, items=((FIRST, [limit()]), (SECOND, [limit()
     lines.append("session", run=run, worker=worker)
     lines.append("collected", items=[{"nodeid": nodeid, "budgets": budgets} for nodeid, budgets in items])
     for kind, payload in events:
-        lines.append(kind, **{{"start": "case", "case": "case", "device": "device", "deselected": "items"}[kind]: payload})
+        lines.append(kind, **{{"start": "case", "part": "case", "case": "case", "hang": "case", "device": "device", "deselected": "items"}[kind]: payload})
     if end:
         lines.append("end", ended="2026-11-21T10:16:00Z", exit_status=0)
     assert lines.close() == 0

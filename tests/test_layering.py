@@ -27,7 +27,7 @@ LAYERS = (
     Layer("ground", ("device", "records", "nvtx_ranges"), ("facts",)),
     Layer("rooms", ("timing", "identity", "counters", "static", "budgets"), ("facts", "ground")),
     Layer("trial", ("qualify",), ("facts", "ground", "rooms")),
-    Layer("case", ("measurement", "comparison", "case", "runtime"), ("facts", "ground", "rooms"), siblings=True),
+    Layer("case", ("measurement", "comparison", "case", "catching", "runtime"), ("facts", "ground", "rooms"), siblings=True),
     Layer("verbs", ("fixture", "arguments", "comparing", "measuring", "standalone"), ("facts", "ground", "rooms", "case"), siblings=True),
     Layer("machine", ("machine",), ("facts", "ground", "rooms", "case", "verbs")),
     Layer("readers", ("report", "reference", "imports"), ("facts", "records")),

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import json
 import os
+import threading
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pytest_gpuperf.errors import RunFileError
@@ -31,7 +32,9 @@ EVENTS: tuple[Event, ...] = (
     Event("deselected", ("items",), "[{nodeid, budgets}] of what was found and deselected"),
     Event("device", ("device",), "the record of a device; a later one of the same UUID adds to it"),
     Event("start", ("case",), "as much of the record of a case as is known before it runs; at least its nodeid"),
+    Event("part", ("case",), "what has come to the record of a running case: its nodeid, and lists of the record with one entry each"),
     Event("case", ("case",), "the record of a case that has ended"),
+    Event("hang", ("case",), "the record of a case that was ended from outside, to which its parts belong"),
     Event("qualification", ("qualification",), "the record of what --gpuperf-qualify found"),
     Event("end", ("ended", "exit_status"), "the session reached its end"),
 )
@@ -74,6 +77,8 @@ class Journal:
         self._on_trouble = on_trouble
         self._waiting: list[bytes] = []
         self._told = False
+        # A test may check and measure in threads of its own.
+        self._lock = threading.RLock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             # Unbuffered: a half-written buffer must not follow a line that had failed.
@@ -103,20 +108,22 @@ class Journal:
             raise ValueError(message)
         head = {"event": event, "schema": SCHEMA} if event == "session" else {"event": event}
         line = json.dumps(head | plain(payload, event), separators=(",", ":"), allow_nan=False)
-        self._waiting.append(line.encode() + b"\n")
-        self.flush()
+        with self._lock:
+            self._waiting.append(line.encode() + b"\n")
+            self.flush()
 
     def flush(self) -> bool:
         """Try to bring every line to disk; False where some are still only in memory."""
-        try:
-            self._return()
-            while self._waiting:
-                self._write(self._waiting[0])
-                del self._waiting[0]
-        except (OSError, ValueError) as error:
-            self._tell(error)
-            return False
-        return True
+        with self._lock:
+            try:
+                self._return()
+                while self._waiting:
+                    self._write(self._waiting[0])
+                    del self._waiting[0]
+            except (OSError, ValueError) as error:
+                self._tell(error)
+                return False
+            return True
 
     def close(self) -> int:
         """Try once more, close the file and return `lost`."""

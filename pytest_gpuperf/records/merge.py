@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from pytest_gpuperf.reasons import UNMEASURED, Reason
+from pytest_gpuperf.reasons import UNMEASURED, Reason, worst
 from pytest_gpuperf.records.account import account_problems, complete_case, expected, latest, reason_record, take_account, unforeseen
 from pytest_gpuperf.records.filling import filled
 from pytest_gpuperf.records.journal import Reading, read_journal
@@ -117,25 +117,57 @@ def _cases_of(reading: Reading) -> list[dict[str, Any]]:
     worker = next((event.get("worker") for event in reading.events if event["event"] == "session"), None)
     slots: list[dict[str, Any]] = []
     running: dict[str, int] = {}
+    hung: set[str] = set()
     for event in reading.events:
-        if event["event"] not in {"start", "case"}:
+        kind = event["event"]
+        if kind not in {"start", "part", "case", "hang"}:
             continue
         case = event["case"] | {"nodeid": bare_nodeid(event["case"]["nodeid"])}
+        if kind == "part":
+            place = running.get(case["nodeid"])
+            if place is not None:
+                slots[place] = _interrupted(with_parts(slots[place], case))
+            continue
+        # A case that comes to its end while the process is being ended has hung all the same.
+        if kind == "case" and case["nodeid"] in hung:
+            continue
+        hung = hung | {case["nodeid"]} if kind == "hang" else hung - {case["nodeid"]}
         case.setdefault("worker", worker or "main")
-        place = running.pop(case["nodeid"], None) if event["event"] == "case" else None
-        if event["event"] == "start":
+        place = running.pop(case["nodeid"], None) if kind != "start" else None
+        if kind == "start":
             running[case["nodeid"]] = len(slots)
             case = _interrupted(case)
         if place is None:
             slots.append(filled(case, "case"))
         else:
-            started = slots[place]["started"]
-            slots[place] = filled({"started": started} | case, "case")
+            before = slots[place]
+            case = {"started": before["started"]} | case
+            slots[place] = filled(with_parts(case, before) if kind == "hang" else case, "case")
     return slots
 
 
+def with_parts(case: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    """Return the record of a case with what a part of it has: one measurement or comparison a name, and every check and judged limit."""
+    whole = dict(case)
+    for name in _PARTS:
+        if not part.get(name):
+            continue
+        added = [filled(one, _RECORD_OF[name]) for one in part[name] if isinstance(one, dict)]
+        names = {one["name"] for one in added} if name in _NAMED else set()
+        whole[name] = [one for one in whole.get(name, []) if one.get("name") not in names] + added if names else [*whole.get(name, []), *added]
+    return whole
+
+
+#: Lists of a case's record that grow while it runs, and those whose entries have a name of their own.
+_PARTS = ("measurements", "comparisons", "checks", "budgets")
+_NAMED = ("measurements", "comparisons")
+_RECORD_OF = {"measurements": "measurement", "comparisons": "comparison", "checks": "check", "budgets": "budget"}
+
+
 def _interrupted(case: dict[str, Any]) -> dict[str, Any]:
-    told = {"outcome": None, "verdict": UNMEASURED, "duration_s": None, "reasons": [reason_record(_INTERRUPTED)]}
+    """Return the record of a case that did not end: UNMEASURED, or FAIL where a part of it had failed by then."""
+    parts = [one["verdict"] for name in ("checks", "budgets") for one in case.get(name, [])]
+    told = {"outcome": None, "verdict": worst([UNMEASURED, *parts]), "duration_s": None, "reasons": [reason_record(_INTERRUPTED)]}
     return case | told
 
 

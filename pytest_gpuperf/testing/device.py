@@ -91,10 +91,11 @@ class FakeDevice:
         return self._memory.total - self._memory.used, self._memory.total
 
     def alloc(self, nbytes: int) -> int:
-        """Allocate; waits for a held stream's deadline, as cuMemAlloc may."""
+        """Allocate; waits for a held stream's deadline, as cuMemAlloc may, if the spec says so."""
         self._call("alloc")
         self._inject("alloc", MemoryError(f"cannot allocate {nbytes:,} bytes: an injected fault of the fake device"))
-        self._timeline.wait_unheld()
+        if self.spec.alloc_waits:
+            self._timeline.wait_unheld()
         return self._memory.alloc(nbytes)
 
     def free(self, address: int) -> None:
@@ -229,7 +230,7 @@ class FakeDevice:
         """Make a body that launches one kernel, or with `graph` replays a graph of it.
 
         `duration` is its own span in seconds with a clean, cold L2 (None: what memory and L2 need for `reads` and `writes`);
-        resident reads make it shorter, dirty lines of others longer. `host_cost` is what the call costs the host. `stream` may be a function that tells at each call.
+        resident reads make it shorter, dirty lines of others longer; math.inf never ends, and whoever waits for it waits for ever. `host_cost` is what the call costs the host. `stream` may be a function that tells at each call.
         """
         return FakeKernel(self, duration, reads, writes, effect, stream, graph, host_cost)
 

@@ -55,6 +55,8 @@ class Engine:
 
         def reach(start: float, _follows: bool) -> float:
             event.end = start + self.spec.event_cost
+            if event.end == math.inf:
+                return event.end
             event.time = math.floor(event.end / self.spec.tick) * self.spec.tick
             return event.end
 

@@ -49,6 +49,8 @@ class FakeSpec:
     gap: float = 0.50e-6
     #: the shortest own span that one of our kernels has
     latency: float = 0.6e-6
+    #: whether an allocation waits for a held stream; an H200 with driver 580 does not
+    alloc_waits: bool = True
     #: how many operations a held stream queues before the host has to wait
     queue: int = 1024
     seed: int = 0

@@ -85,10 +85,10 @@ def watch_kind(call: Callable[[], Any]) -> tuple[Any, str]:
         if event == "call":
             module, name = frame.f_globals.get("__name__", ""), frame.f_code.co_name
         elif event == "c_call":
-            module, name = _module_of(argument), getattr(argument, "__name__", "")
+            module, name = module_of(argument), getattr(argument, "__name__", "")
         else:
             return
-        if _asks_for_a_stream(frame):
+        if asks_for_a_stream(frame):
             return
         seen.update(classify(str(module), str(name)))
 
@@ -101,7 +101,7 @@ def watch_kind(call: Callable[[], Any]) -> tuple[Any, str]:
     return result, verdict(seen)
 
 
-def _asks_for_a_stream(frame: Any) -> bool:
+def asks_for_a_stream(frame: Any) -> bool:
     """Say whether a call is part of `gpuperf.stream`, which asks torch for its current stream and launches nothing."""
     while frame is not None:
         if frame.f_globals.get("__name__") == "pytest_gpuperf.device.streams":
@@ -110,7 +110,8 @@ def _asks_for_a_stream(frame: Any) -> bool:
     return False
 
 
-def _module_of(function: Any) -> str:
+def module_of(function: Any) -> str:
+    """Return the module of a C function, or of the type that it is a method of."""
     module = getattr(function, "__module__", None)
     if module:
         return str(module)
@@ -132,6 +133,15 @@ def classify(module: str, name: str) -> Iterator[str]:
         if _inside(module, row.module) and row.function in {"", name}:
             yield row.kind
             return
+
+
+def launches(module: str, name: str) -> bool:
+    """Say whether a function is known to put work on a stream.
+
+    >>> launches("numba.cuda.dispatcher", "__call__"), launches("json", "dumps")
+    (True, False)
+    """
+    return any(_inside(module, row.module) and row.function in {"", name} for row in LAUNCHERS)
 
 
 def _inside(module: str, prefix: str) -> bool:
@@ -156,21 +166,28 @@ def compiled_before(body: Body) -> bool | None:
 
     numba dispatchers have `overloads`, Triton's functions `device_caches`; both are empty until the first launch.
     """
-    told = [bool(state) for thing in _reachable(body) for state in _states(thing)]
-    return any(told) if told else None
+    number = compiled(body)
+    return None if number is None else number > 0
 
 
-def _states(thing: Any) -> Iterator[Any]:
+def compiled(body: Body) -> int | None:
+    """Count the specialisations that the kernels a body refers to have in this process; None where none of them tells."""
+    told = [number for thing in _reachable(body) for number in _specialisations(thing)]
+    return sum(told) if told else None
+
+
+def _specialisations(thing: Any) -> Iterator[int]:
     for name in ("overloads", "device_caches"):
         # Looked up on the type too, so that modules with a lazy __getattr__ and mocks do not answer for everything.
         if hasattr(type(thing), name) or name in getattr(thing, "__dict__", {}):
             state = getattr(thing, name)
             if isinstance(state, dict):
-                yield any(_nonempty(one) for one in state.values()) if name == "device_caches" else state
+                yield sum(map(_size, state.values())) if name == "device_caches" else len(state)
 
 
-def _nonempty(cache: Any) -> bool:
-    return any(bool(part) for part in cache if isinstance(part, dict)) if isinstance(cache, tuple) else bool(cache)
+def _size(cache: Any) -> int:
+    """Count the kernels in what Triton keeps for one device: a dict of them, or a tuple that has one."""
+    return max((len(part) for part in cache if isinstance(part, dict)), default=0) if isinstance(cache, tuple) else len(cache)
 
 
 def _reachable(body: Body) -> Iterator[Any]:
@@ -187,7 +204,7 @@ def _reachable(body: Body) -> Iterator[Any]:
         names = getattr(thing, "__globals__", {})
         following = [cell.cell_contents for cell in getattr(thing, "__closure__", None) or () if _filled(cell)]
         following += [names[name] for name in getattr(code, "co_names", ()) if name in names]
-        following += [getattr(thing, name) for name in ("func", "dispatcher", "__wrapped__", "__func__") if _own(thing, name)]
+        following += [getattr(thing, name) for name in ("func", "fn", "dispatcher", "__wrapped__", "__func__") if _own(thing, name)]
         owner = getattr(thing, "__self__", None)
         following += [owner] if owner is not None and not isinstance(owner, type(sys)) else []
         pending += [(one, depth + 1) for one in following if one is not None and not isinstance(one, (int, float, str, bytes, tuple, type(sys)))]

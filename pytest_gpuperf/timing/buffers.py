@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpuperf.device.arrays import ArrayView, device_arrays, view
 from pytest_gpuperf.errors import GpuPerfError, NotIdentical
 from pytest_gpuperf.timing.extents import extent, shares
+from pytest_gpuperf.timing.inputs import Inputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +51,7 @@ class Buffers:
         self.inouts = [_on_device(one, "inout") for one in inout]
         self._refuse_overlap()
         self._named = _names("outputs", self.outputs) + _names("inout", self.inouts)
+        self.inputs = Inputs(backend, operations, body, [*self.outputs, *self.inouts])
         self._sets = [[extent(one) for one in device_arrays(list(arguments))] for arguments in body.arguments]
         self.snapshots: list[int] = []
         self._borrowed = False
@@ -271,6 +273,7 @@ class Buffers:
             self.backend.free(address)
         if self._slots[1]:
             self.backend.free(self._slots[0])
+        self.inputs.close()
         self.snapshots, self._slots = [], (0, 0)
 
 

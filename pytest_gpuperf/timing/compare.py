@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from pytest_gpuperf.reasons import Reason
 from pytest_gpuperf.timing.buffers import Buffers
 from pytest_gpuperf.timing.calls import check_untimed, found_failure, leave_one_call
 from pytest_gpuperf.timing.interleave import Limits, Version, take_device, take_host
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from pytest_gpuperf.device.arrays import ArrayView
     from pytest_gpuperf.errors import NotIdentical
+    from pytest_gpuperf.reasons import Reason
     from pytest_gpuperf.timing.instruments import Instruments
     from pytest_gpuperf.timing.measure import First, Request, Timed
 
@@ -43,7 +43,7 @@ class Difference:
 class Compared:
     """What came out: a Timed by version, the quantity that is compared with its samples by version and block, the order of every block.
 
-    `synchronises` names the version that waits for the device, for which all are compared by wall time; `failed` the version of `failure`.
+    `synchronises` tells of a version that waits for the device, for which all are compared by wall time; `failed` names the version of `failure`.
     """
 
     timed: dict[str, Timed]
@@ -93,13 +93,13 @@ def _compare(instruments: Instruments, requests: Mapping[str, Request], versions
     for one in versions:
         _prepare(instruments, requests[one.name], one, firsts[one.name])
     hole = needs_inputs(instruments, request)
-    order, culprit = ([], "") if hole else take_device(instruments, versions, Limits(seconds, needed["time"]), request.stream, seed)
-    if culprit:
-        hole = Reason("sync", f"version {culprit!r} synchronises with the host, so all versions are compared by their wall_time")
+    order, culprit = ([], None) if hole else take_device(instruments, versions, Limits(seconds, needed["time"]), request.stream, seed)
+    if culprit is not None:
+        hole = culprit.reason
         order = take_host(instruments, versions, Limits(seconds, on_host), request.stream, seed)
     else:
         take_host(instruments, versions, Limits(_HOST_SHARE * seconds, on_host, _HOST_BLOCKS), request.stream, seed)
-    compared = Compared({}, "wall_time" if culprit else "time", {}, {}, order, None if culprit else hole, culprit)
+    compared = Compared({}, "wall_time" if culprit else "time", {}, {}, order, None if culprit else hole, culprit.reason.detail if culprit else "")
     for one in versions:
         compared.blocks[one.name] = one.host.wall if culprit else one.calls
         compared.ticks[one.name] = 0.0 if culprit else instruments.limits.tick / one.taken.batch

@@ -8,6 +8,7 @@ import math
 from typing import TYPE_CHECKING
 
 from pytest_gpuperf.ratios import abba, levelled, settled
+from pytest_gpuperf.reasons import Reason
 from pytest_gpuperf.timing.host import HostTaken
 from pytest_gpuperf.timing.sampler import GAP, PRECISION, Synchronises, Taken
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pytest_gpuperf.timing.clock import Reading
     from pytest_gpuperf.timing.instruments import Instruments
     from pytest_gpuperf.timing.sampler import Sampler
+    from pytest_gpuperf.timing.stalls import Stall
 
 #: pytest shows the test's own lines, not the plugin's.
 __tracebackhide__ = True
@@ -61,23 +63,30 @@ class Limits:
     blocks: int = MIN_BLOCKS
 
 
-class _SynchronisesError(Synchronises):
-    """A version waited for the device inside the blocked window."""
+class VersionSynchronises(Synchronises):
+    """A version waited for the device inside the blocked window, or for room in its queue."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
+    def __init__(self, name: str, stall: Stall | None) -> None:
+        super().__init__(stall)
         self.name = name
 
+    @property
+    def reason(self) -> Reason:
+        """Why none of the versions has a time on the device."""
+        full = self.stall is not None and self.stall.reason.code == "queue-full"
+        what = "queues more launches than a held stream takes" if full else "synchronises with the host"
+        return Reason("queue-full" if full else "sync", f"version {self.name!r} {what}, so all versions are compared by their wall_time")
 
-def take_device(instruments: Instruments, versions: Sequence[Version], limits: Limits, stream: int, seed: int) -> tuple[list[list[int]], str]:
-    """Take blocks on the device's clock; return their orders and, where one waits for the device, that version's name and nothing taken."""
+
+def take_device(instruments: Instruments, versions: Sequence[Version], limits: Limits, stream: int, seed: int) -> tuple[list[list[int]], VersionSynchronises | None]:
+    """Take blocks on the device's clock; return their orders and, where one waits for the device, that and nothing taken."""
     try:
-        return _device_blocks(instruments, versions, limits, stream, seed), ""
-    except _SynchronisesError as error:
+        return _device_blocks(instruments, versions, limits, stream, seed), None
+    except VersionSynchronises as error:
         instruments.backend.synchronize()
         for one in versions:
             one.taken = Taken()
-        return [], error.name
+        return [], error
 
 
 def _device_blocks(instruments: Instruments, versions: Sequence[Version], limits: Limits, stream: int, seed: int) -> list[list[int]]:
@@ -102,8 +111,8 @@ def _device_blocks(instruments: Instruments, versions: Sequence[Version], limits
             number = 2 * repeats * len(one.taken.rounds) + len(readings[place])
             try:
                 reading, left = sampler.one(one.taken, slots[place], number, last=position == last[place])
-            except Synchronises:
-                raise _SynchronisesError(one.name) from None
+            except Synchronises as error:
+                raise VersionSynchronises(one.name, error.stall) from None
             slots[place] += sum(len(names) for *_, names in left)
             readings[place].append(reading)
             entries[place] += left
@@ -199,5 +208,5 @@ def _sampler(one: Version) -> Sampler:
 def _begun(one: Version, sampler: Sampler) -> float:
     try:
         return sampler.begin(one.taken)
-    except Synchronises:
-        raise _SynchronisesError(one.name) from None
+    except Synchronises as error:
+        raise VersionSynchronises(one.name, error.stall) from None

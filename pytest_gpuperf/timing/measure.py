@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpuperf import stats
 from pytest_gpuperf.device.arrays import device_arrays
 from pytest_gpuperf.reasons import Reason
-from pytest_gpuperf.timing.body import compiled_before, watch_kind
+from pytest_gpuperf.timing.body import compiled, compiled_before, watch_kind
 from pytest_gpuperf.timing.buffers import Buffers
 from pytest_gpuperf.timing.cache import MAX_SETS, ROTATION
 from pytest_gpuperf.timing.calls import check_untimed, found_failure, leave_one_call
+from pytest_gpuperf.timing.conduct import is_cached, notes_on, returns_one_array
 from pytest_gpuperf.timing.host import HostTaken, take_host
 from pytest_gpuperf.timing.quantities import bandwidth_of, first_call_of, sampled
 from pytest_gpuperf.timing.quiet import quiet_host
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 #: pytest shows the test's own lines, not the plugin's.
 __tracebackhide__ = True
 
-#: How much longer than an idle wait the device may stay busy after the body's own stream is done.
-_STILL_BUSY = 20e-6
+#: How much longer than an idle wait the device may stay busy after the body's own stream is done: seconds, or a share of the call. A host that has slept
+#: through a long call is slow at its next one (36 us after 60 ms, seen beside an H200).
+_STILL_BUSY, _BUSY_SHARE = 20e-6, 1e-3
 _HOST_SHARE = 0.2
 #: Numbers for bodies of unknown kind, each its own: an id() may come again.
 _STRANGERS = itertools.count()
@@ -81,6 +83,9 @@ class First:
     other_stream: str
     entry: Sequence[int] = ()
     changed: Sequence[int] = ()
+    #: How many kernels had been compiled when these calls were done, where that can be told, and whether all of them returned one and the same array.
+    compiled: int | None = None
+    same_result: bool = False
 
 
 def measure(instruments: Instruments, request: Request) -> Timed:
@@ -103,6 +108,7 @@ def measure(instruments: Instruments, request: Request) -> Timed:
             )  # fmt: skip
             hole = needs_inputs(instruments, request)
             taken = Taken() if hole else _sample(instruments, request, buffers, first)
+            buffers.inputs.last(request.stream)
             if not taken.rounds and not request.roof:
                 taken.checked = check_untimed(instruments, request, buffers)
             failure = found_failure(request, buffers)
@@ -135,6 +141,7 @@ def first_calls(instruments: Instruments, request: Request, buffers: Buffers) ->
 
     prepare(0)
     entry = buffers.look_at_inouts(stream)
+    buffers.inputs.before(stream)
     start = backend.now()
     result = body(0)
     # The whole device, as for wall_time: work on another stream is part of the call.
@@ -146,20 +153,26 @@ def first_calls(instruments: Instruments, request: Request, buffers: Buffers) ->
     _, kind = watch_kind(lambda: body(0))
     host = 0.0
     busy = []
+    same = True
     for index in range(max(body.sets, 3)):
         prepare(index % body.sets)
         start = backend.now()
-        result = body(index)
+        before, result = result, body(index)
         host = backend.now() - start
+        same = same and returns_one_array(before, result)
         buffers.expect(index % body.sets, result)
+        backend.synchronize(stream)
+        took = backend.now() - start
         backend.synchronize(stream)
         done = backend.now()
         backend.synchronize()
         all_done = backend.now()
         backend.synchronize()
-        busy.append((all_done - done) - (backend.now() - all_done))
-    other = f"the device stays busy for {min(busy) * 1e6:.0f} us more after the stream {stream:#x} is idle" if min(busy) > _STILL_BUSY else ""
-    return First(wall, host, known, kind, other, entry, changed)
+        extra = (all_done - done) - (backend.now() - all_done)
+        busy.append(extra if extra > max(_STILL_BUSY, _BUSY_SHARE * took) else 0.0)
+    other = f"the device stays busy for {min(busy) * 1e6:.0f} us more after the stream {stream:#x} is idle" if min(busy) else ""
+    buffers.inputs.first(stream)
+    return First(wall, host, known, kind, other, entry, changed, compiled(body), same)
 
 
 def needs_inputs(instruments: Instruments, request: Request) -> Reason | None:
@@ -210,16 +223,17 @@ def assemble(
     listener = request.listener
     drifted = stats.drift(calls, tick) if calls else None
     if taken.synchronises:
-        hole = Reason("sync")
+        hole = taken.stall.reason if taken.stall is not None else Reason("sync")
     # Two bodies of unknown kind need not be of the same one: what spans the kinds is shared with nobody.
     shared = f"device/{first.kind}" + (f"/{next(_STRANGERS)}" if first.kind == "unknown" else "")
-    reason = hole or find_reason(taken.evidence, first.other_stream, request.foreign or instruments.sentinel.foreign)
+    changes = buffers.inputs.reason
+    reason = hole or changes or find_reason(taken.evidence, first.other_stream, request.foreign or instruments.sentinel.foreign)
     time = sampled("time", "device", calls, tick, {shared: half / taken.batch}, reason, listener, steady=request.cache == "steady")
     values = {
         "time": time,
         "bandwidth": bandwidth_of(time, request.body.work, listener),
         "host_time": sampled("host_time", "host", host.host, 0.0, {}, None, listener),
-        "wall_time": sampled("wall_time", "host", host.wall, 0.0, {}, None, listener),
+        "wall_time": sampled("wall_time", "host", host.wall, 0.0, {}, changes, listener),
         "first_call": first_call_of(first.wall, first.known, listener),
     }
     count = sum(map(len, calls))
@@ -241,8 +255,9 @@ def assemble(
         },
         "evidence": [dataclasses.asdict(one) for one in taken.evidence],
         "digest": buffers.combined,
-        "checked": taken.checked if buffers.checked else "unchecked",
+        "checked": taken.checked if buffers.checked and not is_cached(first, time, buffers) else "unchecked",
         "varies": request.body.varies,
         "inputs": request.body.sets,
+        "notes": [] if request.roof else notes_on(request, first, taken, time, buffers),
     }
     return Timed(result, values, drifted, context, details, failure)

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf import stats
+from pytest_gpuperf.timing.stalls import Stall, find_stall
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +32,8 @@ _BATCH_SECONDS = 3e-3
 _PILOTS = 2
 #: Few digests where all of them would take half of the time.
 _FIRST_DIGESTS = 8
+#: So many samples may be held to the deadline and taken again, where the same calls do not wait when they are looked at: something compiled or loaded.
+_LATE, _ROW = 2, 16
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,11 +56,18 @@ class Taken:
     checked: str = "unchecked"
     result: Any = None
     synchronises: bool = False
+    #: Where the body waited, where that was found, and how many samples were held to the deadline once and taken again.
+    stall: Stall | None = None
+    late: int = 0
     seconds: float = 0.0
 
 
 class Synchronises(Exception):
-    """The body waited for the device inside the blocked window."""
+    """The body waited for the device inside the blocked window, or for room in its queue; `stall` tells where, if that was seen."""
+
+    def __init__(self, stall: Stall | None = None) -> None:
+        super().__init__()
+        self.stall = stall
 
 
 class Sampler:
@@ -84,6 +94,7 @@ class Sampler:
         self.number = 0
         self.sparse = False
         self._slots = 0
+        self._late = 0
 
     def take(self, floor: float) -> Taken:
         """Take rounds until the interval of a call is below PRECISION of its centre, or below `floor` seconds, or time is up."""
@@ -97,8 +108,8 @@ class Sampler:
                 self._round(taken, count)
                 if self.progress is not None:
                     self.progress(sum(map(len, taken.rounds)), stats.centre_interval(self._calls(taken), self.tick / taken.batch))
-        except Synchronises:
-            taken.synchronises = True
+        except Synchronises as error:
+            taken.synchronises, taken.stall = True, error.stall
         taken.seconds = self.backend.now() - began
         self.say_checked(taken)
         return taken
@@ -115,15 +126,12 @@ class Sampler:
     def one(self, taken: Taken, slot: int, number: int, *, last: bool) -> tuple[Reading, list[tuple[int, int, list[tuple[str, int]]]]]:
         """Take sample `number` and wait for it; return its reading and its digests, which begin at `slot`. `last`: of its round."""
         digest = not self.sparse or number < _FIRST_DIGESTS or last
-        reading, left = self._sample(slot, taken.batch, digest=digest)
-        # A host that runs ahead makes the device fetch later commands while the body starts: up to 1 us more, in some rounds and not in others.
-        self.backend.synchronize(self.stream)
-        if not reading.released:
-            raise Synchronises
+        reading, left = self._sample_in_time(slot, taken.batch, digest=digest)
         return reading, [(number, index, slots) for index, slots in left]
 
     def say_checked(self, taken: Taken) -> None:
-        """Say which samples were digested."""
+        """Say which samples were digested, and how many were taken again."""
+        taken.late = self._late
         if not taken.synchronises and self.buffers.checked:
             taken.checked = "batch ends" if taken.batch > 1 else "first 8, one a round, last" if self.sparse else "every sample"
 
@@ -171,10 +179,7 @@ class Sampler:
         return batch
 
     def _once(self, batch: int) -> float:
-        reading, _ = self._sample(0, batch, digest=False)
-        self.backend.synchronize(self.stream)
-        if not reading.released:
-            raise Synchronises
+        reading, _ = self._sample_in_time(0, batch, digest=False)
         return self.watch.read(reading)
 
     def _pilot(self, taken: Taken) -> float:
@@ -184,10 +189,7 @@ class Sampler:
         costs: dict[bool, list[float]] = {False: [], True: []}
         for digest in (False, True) * _PILOTS:
             began = self.backend.now()
-            reading, _ = self._sample(0, taken.batch, digest=digest)
-            self.backend.synchronize(self.stream)
-            if not reading.released:
-                raise Synchronises
+            reading, _ = self._sample_in_time(0, taken.batch, digest=digest)
             self.watch.read(reading)
             costs[digest].append(self.backend.now() - began)
         # The least of each: one interruption of the host must not decide how much is checked.
@@ -215,6 +217,38 @@ class Sampler:
             entries += left
         taken.rounds.append([self.watch.read(reading) for reading in readings])
         self.buffers.compare(entries)
+
+    def _sample_in_time(self, slot: int, batch: int, *, digest: bool) -> tuple[Reading, list[tuple[int, list[tuple[str, int]]]]]:
+        """Take one sample and wait for it; where it was held to the deadline, take it again, unless the body waits again."""
+        while True:
+            reading, left = self._sample(slot, batch, digest=digest)
+            # A host that runs ahead makes the device fetch later commands while the body starts: up to 1 us more, in some rounds and not in others.
+            self.backend.synchronize(self.stream)
+            if reading.released:
+                return reading, left
+            stall = self._find_stall(batch)
+            if stall is None and self._late == _LATE:
+                # A body that waits now and then: several calls in a row show where, and no longer whether its queue was full.
+                stall = self._find_stall(_ROW * batch)
+                raise Synchronises(None if stall is None else dataclasses.replace(stall, launching=False))
+            if stall is not None:
+                raise Synchronises(stall)
+            self._late += 1
+
+    def _find_stall(self, batch: int) -> Stall | None:
+        """Look where the calls of a sample wait in a held stream; None where they do not wait again."""
+        number, self.number = self.number, self.number + 1
+        if self.body.setup is not None:
+            self.body.setup()
+        self._prepare(number, number % self.body.sets)
+
+        def calls() -> None:
+            if self.plan.cache == "steady":
+                self._rotation()
+            for call in range(batch):
+                self.body(number + call)
+
+        return find_stall(self.backend, self.watch, calls, self.stream, max(self.plan.timeout / 4, self.plan.timeout - 0.75))
 
     def _sample(self, slot: int, batch: int, *, digest: bool) -> tuple[Reading, list[tuple[int, list[tuple[str, int]]]]]:
         """Enqueue one sample: setup, restore, poison, cache state, block, event, body, event, release, digest.
