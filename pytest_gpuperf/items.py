@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -69,7 +70,17 @@ def place_of(item: pytest.Item) -> dict[str, Any]:
         "line": None if line is None else line + 1,
         "function": getattr(item, "originalname", None) or item.name,
         "parameters": {} if callspec is None else {name: short(value) for name, value in callspec.params.items()},
+        "numbers": {} if callspec is None else {name: value for name, value in callspec.params.items() if is_number(value)},
     }
+
+
+def is_number(value: object) -> bool:
+    """Say whether a parameter is a plain number, as a size: no flag, nothing infinite.
+
+    >>> is_number(4096), is_number(0.5), is_number(True), is_number("4096"), is_number(float("inf"))
+    (True, True, False, False, False)
+    """
+    return type(value) in {int, float} and math.isfinite(value)  # type: ignore[arg-type]
 
 
 def skipped_at(report: pytest.TestReport, why: str) -> tuple[str, int, str]:

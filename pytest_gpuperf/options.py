@@ -57,6 +57,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("limit", "--gpuperf-limit", "seconds", 1.0, "longest sampling time of a measurement; 5 rounds are always taken", metavar="SECONDS"),
     Option("clock", "--gpuperf-clock", "choice", "device", "source of times: the device's own clock, records of CUPTI, or graphs of several calls", choices=CLOCKS),
     Option("timeout", "--gpuperf-timeout", "seconds", None, "end the process, with the stacks of all threads and FAIL hang, where a case takes longer", metavar="SECONDS"),
+    Option("qualify", "--gpuperf-qualify", "flag", False, "after the tests, if any, measure how often this gate cries wolf and what it finds on this machine; implies --gpuperf"),
+    Option("pairs", "--gpuperf-pairs", "count", 48, "pairs of measurements that --gpuperf-qualify takes of each of its kernels; the time it takes grows with it", metavar="COUNT"),
     Option("reference", "--gpuperf-reference", "path", "", "show this recorded run (a run file or journals) beside the results on the page", metavar="RUN"),
 )
 
@@ -73,6 +75,8 @@ class Config:
     limit: float = 1.0
     clock: str = "device"
     timeout: float | None = None
+    qualify: bool = False
+    pairs: int = 48
     reference: Path | None = None
     runs: Path = Path("reports/runs")
 
@@ -112,6 +116,8 @@ def read_options(config: pytest.Config) -> Config:
         if given is None or given == "":
             given = option.default
         found[option.field] = _convert(option, given, where, base)
+    # There is no qualifying without measuring.
+    found["enabled"] = found["enabled"] or found["qualify"]
     return Config(**found, runs=config.rootpath / "reports" / "runs")
 
 
@@ -134,6 +140,11 @@ def _convert(option: Option, given: Any, where: str, base: Path) -> Any:
             message = f"{where}: {given!r} is not a number of seconds above 0"
             raise OptionError(message)
         return seconds
+    if option.kind == "count":
+        if not str(given).isascii() or not str(given).isdigit() or not 0 < int(given) < 100_000:
+            message = f"{where}: {given!r} is not a whole number above 0"
+            raise OptionError(message)
+        return int(given)
     if option.kind == "flag":
         return bool(given)
     if option.kind == "path":

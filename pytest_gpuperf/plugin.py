@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -63,6 +64,16 @@ def pytest_collection(session: pytest.Session) -> None:
     if why:
         message = f"--gpuperf-clock=cupti: {why}"
         raise pytest.UsageError(message)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """In a process that --gpuperf-qualify started for one measurement: take it, and do nothing else."""
+    if not os.environ.get("GPUPERF_QUALIFY"):
+        return None
+    from pytest_gpuperf.qualifying import answer_instead
+
+    return answer_instead(config)
 
 
 def _state(config: pytest.Config) -> State:
@@ -195,12 +206,16 @@ def pytest_report_teststatus(report: Any) -> tuple[str, str, Any] | None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Write run file and page; infrastructure trouble has its own exit status."""
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Qualify, if asked to; write run file and page; infrastructure trouble has its own exit status."""
     state = _active(session.config)
     if state is None:
         return
-    state.finish(exitstatus)
+    if state.options.qualify:
+        from pytest_gpuperf.qualifying import qualify_session
+
+        qualify_session(state, session)
+    state.finish(session.exitstatus)
     if state.trouble and session.exitstatus in {0, 1}:
         session.exitstatus = EXIT_INFRASTRUCTURE
 

@@ -57,6 +57,7 @@ REASONS: tuple[Cause, ...] = (
     Cause("not-run", UNMEASURED, "the session ended before this case ran", "run the case again"),
     Cause("skipped", UNMEASURED, "the case was skipped", "read the case's own skip reason"),
     Cause("error", UNMEASURED, "the case failed in its set-up", "mend the fixture that failed"),
+    Cause("no-answer", UNMEASURED, "a process that was started for a measurement did not answer", "read the detail; run that measurement in this process"),
     Cause("straddles", INCONCLUSIVE, "the limit lies inside the interval of what was measured", "raise --gpuperf-limit, or leave a margin between limit and typical value"),
     Cause("drift", INCONCLUSIVE, "the measurement drifts by more than 2 % and the limit lies inside the drift", "measure on an idle machine; look at the rounds on the page"),
     Cause("throttled", INCONCLUSIVE, "clock-limit reasons changed during the measurement", "let the device cool, find what else draws power, or measure a kernel that lives at the power limit with duty='sustained'"),

@@ -197,11 +197,12 @@ class Runtime:
         pids = f", processes {', '.join(map(str, again.processes))}" if again.processes else ""
         return f"the device was {first.utilization} % and {again.utilization} % busy before our first launch{pids}"
 
-    def _shared_path(self, name: str) -> Path | None:
+    def shared_path(self, name: str) -> Path | None:
+        """Return where what is measured once a run and device lies for its other processes; None where nothing is shared."""
         return None if self.folder is None else self.folder / f"{name}-{self.uuid}.json"
 
     def _shared(self, name: str) -> dict[str, Any] | None:
-        path = self._shared_path(name)
+        path = self.shared_path(name)
         if path is None or not path.exists():
             return None
         with contextlib.suppress(OSError, ValueError):
@@ -210,7 +211,7 @@ class Runtime:
         return None
 
     def _share(self, name: str, record: dict[str, Any]) -> None:
-        path = self._shared_path(name)
+        path = self.shared_path(name)
         if path is None:
             return
         # A disk that takes no more costs other workers their own calibration, never this case its record.

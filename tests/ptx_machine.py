@@ -60,7 +60,7 @@ def _parse() -> dict[str, tuple[list[str], list[str], list[str], dict[str, int]]
             line = line.strip()
             if line.endswith(":"):
                 labels[line[:-1]] = len(body)
-            elif line and not line.startswith((".reg", ".shared")):
+            elif line and not line.startswith((".reg", ".shared", ".pragma")):
                 assert line.endswith(";"), line
                 body.append(line[:-1])
         functions[match[2]] = (names[0], names[1], body, labels)

@@ -140,6 +140,20 @@ def test_pack_and_unpack_follow_their_table_backwards_too(lab):
     assert (data == before).all()
 
 
+@pytest.mark.parametrize("iterations", [0, 1, 8, 9, 255, 256, 257, 1000])
+def test_work_takes_its_steps_in_every_word(lab, iterations):
+    fake, data, at, _keep = lab
+    start = data[:256].view("<u4").copy()
+    launch(fake, "work", at, at + 1024, 256, iterations)
+    expected = start.copy()
+    for step in range(iterations):
+        around = np.concatenate([np.roll(line, -(step // 8)) for line in start.reshape(-1, 32)])
+        expected = expected * np.uint32(1664525) + around
+    assert (data[1024:1280].view("<u4") == expected).all()
+    with pytest.raises(FakeDeviceError, match="100 bytes are no multiple of 128"):
+        launch(fake, "work", at, at, 100, 1)
+
+
 def test_every_own_kernel_refuses_what_it_cannot_take():
     fake = FakeDevice()
     for row in OWN_KERNELS:

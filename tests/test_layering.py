@@ -23,9 +23,10 @@ class Layer:
 
 
 LAYERS = (
-    Layer("facts", ("errors", "reasons", "work", "format", "metrics", "stats", "ratios", "values", "options"), (), siblings=True),
+    Layer("facts", ("errors", "reasons", "work", "format", "metrics", "stats", "shares", "ratios", "values", "options"), (), siblings=True),
     Layer("ground", ("device", "records", "nvtx_ranges"), ("facts",)),
     Layer("rooms", ("timing", "identity", "counters", "static", "budgets"), ("facts", "ground")),
+    Layer("trial", ("qualify",), ("facts", "ground", "rooms")),
     Layer("case", ("measurement", "roofline", "comparison", "case", "catching", "runtime"), ("facts", "ground", "rooms"), siblings=True),
     Layer("verbs", ("fixture", "arguments", "comparing", "measuring", "profiling", "standalone"), ("facts", "ground", "rooms", "case"), siblings=True),
     Layer("machine", ("machine", "machine_table"), ("facts", "ground", "rooms", "case", "verbs")),
@@ -34,8 +35,8 @@ LAYERS = (
     Layer("testing", ("testing",), ("facts", "ground")),
     Layer(
         "process",
-        ("state", "items", "running", "recorder", "parallel", "hooks", "relaunch", "faults"),
-        ("facts", "ground", "rooms", "case", "verbs", "readers"),
+        ("state", "items", "running", "recorder", "parallel", "hooks", "relaunch", "faults", "qualifying"),
+        ("facts", "ground", "rooms", "trial", "case", "verbs", "readers"),
         siblings=True,
     ),
     Layer("top", ("plugin",), ("facts", "ground", "rooms", "case", "verbs", "readers", "process", "__init__")),

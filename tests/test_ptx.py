@@ -13,7 +13,7 @@ from ptx_machine import PTX, Memory, launch
 M64 = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15
 
-KERNELS = {"empty": 0, "spin": 2, "spin_wide": 32, "stamp": 1, "move": 4, "flush_read": 3, "fill": 3, "digest": 3, "diff": 4, "pack": 5, "unpack": 5}
+KERNELS = {"empty": 0, "spin": 2, "spin_wide": 32, "stamp": 1, "move": 4, "flush_read": 3, "fill": 3, "digest": 3, "diff": 4, "pack": 5, "unpack": 5, "work": 4}
 
 
 def noise(nbytes: int, seed: int = 1) -> bytes:
@@ -132,6 +132,23 @@ def test_pack_gathers_rows_and_unpack_scatters_them(shape: tuple[int, int], rows
     for s in starts:
         expected[s - low : s - low + row_bytes] = data[s - low : s - low + row_bytes]
     assert memory.get(back) == bytes(expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 32), (3, 20), (2, 64)])
+def test_work_takes_its_steps_in_every_word(shape: tuple[int, int]) -> None:
+    for nbytes, iterations in [(0, 5), (128, 0), (128, 1), (256, 31), (384, 32), (256, 9), (128, 259)]:
+        memory = Memory()
+        data = noise(nbytes)
+        source, target = memory.put(data), memory.put(b"\xaa" * nbytes)
+        launch(memory, "work", [source, target, nbytes, iterations], *shape)
+        words = struct.unpack(f"<{nbytes // 4}I", data)
+        expected = list(words)
+        for index in range(len(words)):
+            for step in range(iterations):
+                around = index // 32 * 32 + (index + step // 8) % 32
+                expected[index] = (expected[index] * 1664525 + words[around]) & (1 << 32) - 1
+        assert memory.get(target) == struct.pack(f"<{len(words)}I", *expected), (nbytes, iterations)
+        assert memory.get(source) == data
 
 
 def test_spin_stores_when_it_began_and_when_the_time_had_passed() -> None:

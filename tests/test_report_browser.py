@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
+from curve_runs import qualification, sizes_with_holes
 from run_files import assemble, case, make_run
 
 from pytest_gpuperf.format import visible
@@ -72,6 +73,25 @@ def test_no_request_no_error_and_nothing_wider_than_the_window(browser: Any, pag
     visit = Visit(browser, page_path, color_scheme=scheme, viewport={"width": width, "height": 800})
     visit.page.locator("tr.r").nth(7).click()
     assert visit.page.locator("tr.more").count() == 1
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert visit.quiet()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [DESKTOP, PHONE])
+def test_curves_fit_their_pictures_and_the_window(browser: Any, tmp_path: Path, scheme: str, width: int) -> None:
+    run = assemble(sizes_with_holes()) | {"qualification": qualification()}
+    visit = Visit(browser, write(run, tmp_path / "page.html"), color_scheme=scheme, viewport={"width": width, "height": 800})
+    for section, pictures in (("#qualification", 3), ("#curves", 3)):
+        drawn = visit.page.locator(f"{section} svg")
+        assert drawn.count() == pictures
+        for place in range(pictures):
+            # Nothing that is written or drawn is cut off at the edge of its picture.
+            beyond = """svg => { const own = svg.getBoundingClientRect(); return [...svg.querySelectorAll('text, path, circle')].filter(one => {
+                const box = one.getBoundingClientRect(); return box.left < own.left - 1 || box.right > own.right + 1 || box.top < own.top - 1 || box.bottom > own.bottom + 1;
+            }).map(one => one.outerHTML) }"""
+            assert drawn.nth(place).evaluate(beyond) == []
+    visit.page.locator("#qualification summary").first.click()
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
     assert visit.quiet()
 

@@ -22,6 +22,7 @@ def run(options: argparse.Namespace) -> int:
     """Print the cases."""
     from pytest_gpuperf.cli.output import say
     from pytest_gpuperf.records.runfile import load
+    from pytest_gpuperf.report.qualified import qualification_lines
 
     told = load(options.file)
     cases = chosen(told["cases"], options.case, options.file)
@@ -29,6 +30,7 @@ def run(options: argparse.Namespace) -> int:
     for case in cases:
         lines += case_lines(case)
     if not options.case:
+        lines += ["", *qualification_lines(told, 1)] if told.get("qualification") else []
         lines += tail(told)
     say(lines)
     return 0

@@ -36,6 +36,7 @@ KERNELS: tuple[Kernel, ...] = (
     Kernel("diff", ("a", "b", "nbytes", "out")),
     Kernel("pack", ("source", "offsets", "rows", "row_bytes", "target")),
     Kernel("unpack", ("source", "offsets", "rows", "row_bytes", "target")),
+    Kernel("work", ("source", "target", "nbytes", "iterations")),
     *(Kernel(name, ARGUMENTS, module) for name, module in dict.fromkeys((row.kernel, row.module) for row in RATES)),
 )
 

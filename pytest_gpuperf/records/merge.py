@@ -38,6 +38,7 @@ def merge(journals: list[Path]) -> dict[str, Any]:
         deselected=[counted(nodeid, budgets) for nodeid, budgets in deselected.items() if nodeid not in ran],
         found=(len({*collected, *deselected, *ran}), _found(collected, deselected, ran) + _extra(cases, collected)),
         notes=[note for reading in readings for note in reading.notes],
+        qualifications=[event["qualification"] for event in _all(readings, "qualification")],
     )
 
 
@@ -62,6 +63,7 @@ def combine(runs: list[dict[str, Any]]) -> dict[str, Any]:
         deselected=list(deselected.values()),
         found=(len({*ran, *not_run, *deselected}), sum(account.values())),
         notes=notes,
+        qualifications=[run["qualification"] for run in runs if "qualification" in run],
         problems=[problem for run in runs for problem in run.get("problems", [])],
     )
 
@@ -71,11 +73,16 @@ def counted(nodeid: str, budgets: Any) -> dict[str, Any]:
     return {"nodeid": nodeid, "budgets": expected(budgets)}
 
 
-def _assembled(*, run: dict[str, Any], found: tuple[int, int], problems: Iterable[str] = (), **parts: Any) -> dict[str, Any]:
+def _assembled(
+    *, run: dict[str, Any], found: tuple[int, int], qualifications: list[dict[str, Any]], problems: Iterable[str] = (), **parts: Any
+) -> dict[str, Any]:
     account = {"collected": found[1]} | take_account(parts["cases"], parts["not_run"], parts["deselected"])
     counts = {"cases": found[0], "budgets": found[1]}
     whole = {"schema": SCHEMA, "run": run, "devices": parts["devices"], "cases": parts["cases"], "collected": counts}
     whole |= {"deselected": parts["deselected"], "account": account, "not_run": parts["not_run"], "notes": parts["notes"]}
+    if qualifications:
+        # Of shards that each qualified their machine, the last one's is kept: their pairs are not of one device.
+        whole["qualification"] = filled(qualifications[-1], "qualification")
     return whole | {"problems": [*problems, *account_problems(whole)]}
 
 

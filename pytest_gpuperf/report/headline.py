@@ -24,6 +24,9 @@ def headline(run: dict[str, Any]) -> tuple[str, str]:
     counts = case_counts(run)
     total = sum(counts.values())
     worst = next((verdict for verdict in _SENTENCES if counts[verdict]), None)
+    qualified = _qualified(run.get("qualification"))
+    if qualified is not None and (not total or (qualified[0] == FAIL and worst != FAIL)):
+        return qualified
     if worst is not None:
         return worst, _SENTENCES[worst].format(count=counts[worst], cases=plural(total, "case"), fail="fails" if counts[worst] == 1 else "fail")
     if not counts[PASS]:
@@ -32,6 +35,19 @@ def headline(run: dict[str, Any]) -> tuple[str, str]:
         return PASS, f"All {counts[PASS]:,} cases that apply pass"
     where = " in the simulator" if all(simulated(case) for case in run["cases"]) else ""
     return PASS, (f"All {total:,} cases pass" if total > 1 else "The only case passes") + where
+
+
+def _qualified(record: dict[str, Any] | None) -> tuple[str, str] | None:
+    """Return what is to be said of a qualification where nothing else is to be said first; None where there is none."""
+    if record is None:
+        return None
+    if record["reason"] is not None:
+        return UNMEASURED, "This gate could not be qualified here"
+    broken = [promise["name"] for promise in record["promises"] if promise["verdict"] == FAIL]
+    if broken:
+        return FAIL, f"This gate breaks what it promises: {', '.join(broken)}"
+    kept = all(promise["verdict"] == PASS for promise in record["promises"])
+    return (PASS, "This gate keeps what it promises") if kept else (INCONCLUSIVE, "This gate keeps what it promises, as far as so few pairs tell")
 
 
 def notices(run: dict[str, Any]) -> list[str]:

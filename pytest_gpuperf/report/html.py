@@ -21,8 +21,10 @@ from pytest_gpuperf.reasons import PASS
 from pytest_gpuperf.report.account import READING_ORDER, account_line, case_counts, failures, groups, simulated
 from pytest_gpuperf.report.beside import Beside, beside, commit_of, surroundings
 from pytest_gpuperf.report.compared import compared
+from pytest_gpuperf.report.curves import curves
 from pytest_gpuperf.report.headline import headline, notices
 from pytest_gpuperf.report.pack import pack
+from pytest_gpuperf.report.qualified import qualified
 from pytest_gpuperf.report.views import Row, draw, facts, picture, recorded, reproduce, rows, thumbnail, trace
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ def render(run: dict[str, Any], reference: dict[str, Any] | None = None) -> str:
     joined = beside(run, reference)
     table = _drawn(rows(run, joined), run, joined)
     columns = _columns(table, joined, parts)
-    css, script = _asset("page.css"), _asset("page.js")
+    css, script = _asset("page.css") + _asset("curves.css"), _asset("page.js")
     found = failures(run)
     verdict, sentence = headline(run)
     counts = case_counts(run)
@@ -79,6 +81,8 @@ def render(run: dict[str, Any], reference: dict[str, Any] | None = None) -> str:
         simulated=sum(case["verdict"] == PASS and simulated(case) for case in run["cases"]),
         masthead=_masthead(run),
         account=account_line(run),
+        qualified=qualified(run),
+        over_size=curves(run),
         failures=[(failure, [row for row in table if row.case is failure.case]) for failure in found[:WHOLE_FAILURES]],
         more_failures=found[WHOLE_FAILURES:],
         groups=groups(run),

@@ -187,7 +187,8 @@ class FakeDevice:
             elif kernel in {"spin", "spin_wide"}:
                 span = self._engine.spin(arguments[0], self._memory.bytes(arguments[1], 16))
             else:
-                computes = seconds_of(self.spec, kernel, arguments, blocks, threads) if kernel in COMPUTING else None
+                own = None if row.seconds is None else row.seconds(*arguments)
+                computes = seconds_of(self.spec, kernel, arguments, blocks, threads) if kernel in COMPUTING else own
                 span = self._engine.span(computes, *row.ranges(*arguments))
             self._engine.enqueue(kernel, on, span, graph=graph or replayed)
 

@@ -19,16 +19,22 @@ if TYPE_CHECKING:
 _GOLDEN = 0x9E3779B97F4A7C15
 #: Words of a digest at a time: they stay in the host's cache.
 _CHUNK = 1 << 16
+#: A step of `work`: its factor, how many words it walks through, how many steps it stays at each, and what it takes, in seconds.
+_FACTOR, _WALK, _STAY, _STEP = 1664525, 32, 8, 10e-9
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class OwnKernel:
-    """One row of OWN_KERNELS: its arguments, the ranges (address, bytes) that it reads and writes, and what it does to memory."""
+    """One row of OWN_KERNELS: its arguments, the ranges (address, bytes) that it reads and writes, and what it does to memory.
+
+    `seconds` is its own span with a clean, cold L2; None: what memory and L2 need for the ranges.
+    """
 
     name: str
     arguments: tuple[str, ...]
     ranges: Callable[..., tuple[Ranges, Ranges]]
     effect: Callable[..., None]
+    seconds: Callable[..., float] | None = None
 
 
 def own_kernel(name: str, arguments: Sequence[int]) -> OwnKernel:
@@ -147,6 +153,43 @@ def _unpack(memory: FakeMemory, source: int, offsets: int, rows: int, row_bytes:
         windows[index] = memory.bytes(source, rows * row_bytes).reshape(rows, row_bytes)
 
 
+def work(values: Any, iterations: int) -> Any:
+    """Return 32-bit words after so many steps x = x * 1664525 + w, where w walks through the 32 words around each, a place every 8 steps; uint32[32 n].
+
+    Steps with one w are one step of the same form, and so is a whole walk: many iterations cost little.
+
+    >>> import numpy as np
+    >>> work(np.arange(32, dtype=np.uint32), 2)[:2].tolist(), work(np.arange(32, dtype=np.uint32), 9)[:1].tolist()
+    ([0, 391234231], [1])
+    """
+    import numpy as np
+
+    lines = values.reshape(-1, _WALK)
+
+    def steps(x: Any, count: int) -> Any:
+        for place, first in enumerate(range(0, count, _STAY)):
+            times = min(_STAY, count - first)
+            added = sum(pow(_FACTOR, power, 1 << 32) for power in range(times)) % (1 << 32)
+            x = x * np.uint32(pow(_FACTOR, times, 1 << 32)) + np.roll(lines, -place, axis=1) * np.uint32(added)
+        return x
+
+    whole = _WALK * _STAY
+    rounds, rest = divmod(iterations, whole)
+    if not rounds:
+        return steps(lines, rest).reshape(-1)
+    added = steps(np.zeros_like(lines), whole)
+    power, total, factor = 1, 0, pow(_FACTOR, whole, 1 << 32)
+    for _ in range(rounds):
+        power, total = power * factor % (1 << 32), (total * factor + 1) % (1 << 32)
+    return steps(lines * np.uint32(power) + added * np.uint32(total), rest).reshape(-1)
+
+
+def _work(memory: FakeMemory, source: int, target: int, nbytes: int, iterations: int) -> None:
+    if nbytes % (4 * _WALK):
+        raise FakeDeviceError(f"launch('work'): {nbytes:,} bytes are no multiple of {4 * _WALK}")
+    memory.bytes(target, nbytes).view("<u4")[:] = work(memory.bytes(source, nbytes).view("<u4"), iterations)
+
+
 def _table(offsets: int, rows: int) -> tuple[int, int]:
     return offsets, 8 * rows
 
@@ -166,6 +209,7 @@ OWN_KERNELS: tuple[OwnKernel, ...] = (
     OwnKernel("pack", ("source", "offsets", "rows", "row_bytes", "target"), lambda s, o, r, b, t: ([_table(o, r), (s, r * b)], [(t, r * b)]), _pack),
     OwnKernel("unpack", ("source", "offsets", "rows", "row_bytes", "target"), lambda s, o, r, b, t: ([_table(o, r), (s, r * b)], [(t, r * b)]), _unpack),
     *(OwnKernel(name, ARGUMENTS, lambda *_: ([], []), _nothing) for name in dict.fromkeys(row.kernel for row in RATES)),
+    OwnKernel("work", ("source", "target", "nbytes", "iterations"), lambda s, t, n, _i: ([(s, n)], [(t, n)]), _work, lambda *given: 1e-6 + _STEP * given[3]),
 )
 
 _BY_NAME = {row.name: row for row in OWN_KERNELS}

@@ -61,6 +61,7 @@ LAUNCHERS: tuple[Launcher, ...] = (
     Launcher("pytest_gpuperf.timing.graph", "replay", GRAPH),
     Launcher("pytest_gpuperf.testing.body", "replay", GRAPH),
     Launcher("pytest_gpuperf.testing.body", "launch", KERNEL),
+    Launcher("pytest_gpuperf.qualify.subject", "launch", KERNEL),
     Launcher("numba.cuda", "__call__", KERNEL),
     Launcher("numba_cuda", "__call__", KERNEL),
     Launcher("triton.runtime.jit", "run", KERNEL),
