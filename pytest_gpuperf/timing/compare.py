@@ -10,7 +10,8 @@ from pytest_gpuperf.timing.calls import check_untimed, found_failure, leave_one_
 from pytest_gpuperf.timing.interleave import Limits, Version, take_device, take_host
 from pytest_gpuperf.timing.measure import assemble, first_calls, needs_inputs
 from pytest_gpuperf.timing.quiet import quiet_host
-from pytest_gpuperf.timing.sampler import Plan, Sampler
+from pytest_gpuperf.timing.sampler import Sampler
+from pytest_gpuperf.timing.taken import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.device.arrays import device_arrays
 from pytest_gpuperf.timing.body import compiled
-from pytest_gpuperf.timing.sampler import GAP, MIN_ROUNDS
+from pytest_gpuperf.timing.taken import GAP, MIN_ROUNDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_gpuperf.timing.buffers import Buffers
     from pytest_gpuperf.timing.measure import First, Request
-    from pytest_gpuperf.timing.sampler import Taken
+    from pytest_gpuperf.timing.taken import Taken
     from pytest_gpuperf.values import Value
 
 

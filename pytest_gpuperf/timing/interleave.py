@@ -11,7 +11,7 @@ from pytest_gpuperf.ratios import abba, levelled, settled
 from pytest_gpuperf.reasons import Reason
 from pytest_gpuperf.timing.backoff import Seen
 from pytest_gpuperf.timing.host import HostTaken
-from pytest_gpuperf.timing.sampler import GAP, PRECISION, Synchronises, Taken
+from pytest_gpuperf.timing.taken import GAP, PRECISION, Synchronises, Taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -20,9 +20,10 @@ from pytest_gpuperf.timing.host import HostTaken, take_host
 from pytest_gpuperf.timing.profile import take_profile
 from pytest_gpuperf.timing.quantities import bandwidth_of, first_call_of, sampled, tflops_of
 from pytest_gpuperf.timing.quiet import quiet_host
-from pytest_gpuperf.timing.sampler import Plan, Sampler, Taken
+from pytest_gpuperf.timing.sampler import Sampler
 from pytest_gpuperf.timing.selfcheck import self_check
 from pytest_gpuperf.timing.sources import CUPTI, DEVICE, CuptiWatch
+from pytest_gpuperf.timing.taken import Plan, Taken
 from pytest_gpuperf.timing.verdicts import clock_of, find_reason, no_tails, state_of
 
 if TYPE_CHECKING:

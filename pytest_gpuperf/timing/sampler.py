@@ -10,11 +10,12 @@ from pytest_gpuperf import stats
 from pytest_gpuperf.timing.backoff import Backoff, Seen
 from pytest_gpuperf.timing.stalls import Stall, find_stall
 from pytest_gpuperf.timing.sustained import LONGEST, Load, warm_until_steady
+from pytest_gpuperf.timing.taken import GAP, MIN_ROUNDS, PRECISION, USUAL_ROUNDS, Plan, Synchronises, Taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_gpuperf.device.backend import Backend, Evidence
+    from pytest_gpuperf.device.backend import Backend
     from pytest_gpuperf.timing.body import Body
     from pytest_gpuperf.timing.buffers import Buffers
     from pytest_gpuperf.timing.cache import Flusher
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
 #: pytest shows the test's own lines, not the plugin's.
 __tracebackhide__ = True
 
-MIN_ROUNDS = 5
-USUAL_ROUNDS = 10
-GAP = 5e-3
-#: Sampling ends where the interval is below this share of the centre, or below the clock's systematic part.
-PRECISION = 0.005
 _MAX_BATCH = 500
 #: A batch is long enough that its two ends do not count, and short enough for several in a round.
 _BATCH_SECONDS = 3e-3
@@ -37,54 +33,6 @@ _PILOTS = 2
 _FIRST_DIGESTS = 8
 #: So many samples may be held to the deadline and taken again, where the same calls do not wait when they are looked at: something compiled or loaded.
 _LATE, _ROW = 2, 16
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Plan:
-    """How to sample: cache state, seconds, samples that a percentile needs, how long the host may hold the stream, and the duty.
-
-    `spaced` rounds stand GAP apart, and those of a throttled device are discarded; `sustained` ones follow one another on a device that works throughout.
-    """
-
-    cache: str
-    limit: float
-    samples: int = 0
-    timeout: float = 1.0
-    duty: str = "spaced"
-
-
-@dataclasses.dataclass
-class Taken:
-    """What was taken: every round with what the machine did, calls a sample, what was digested, and what a reader must know."""
-
-    seen: list[Seen] = dataclasses.field(default_factory=list)
-    batch: int = 1
-    notes: list[str] = dataclasses.field(default_factory=list)
-    checked: str = "unchecked"
-    result: Any = None
-    synchronises: bool = False
-    #: Where the body waited, where that was found, and how many samples were held to the deadline once and taken again.
-    stall: Stall | None = None
-    late: int = 0
-    seconds: float = 0.0
-
-    @property
-    def rounds(self) -> list[list[float]]:
-        """Raw seconds of the rounds that count."""
-        return [one.samples for one in self.seen if not one.discarded]
-
-    @property
-    def evidence(self) -> list[Evidence]:
-        """What the machine did in the rounds that count."""
-        return [one.evidence for one in self.seen if not one.discarded]
-
-
-class Synchronises(Exception):
-    """The body waited for the device inside the blocked window, or for room in its queue; `stall` tells where, if that was seen."""
-
-    def __init__(self, stall: Stall | None = None) -> None:
-        super().__init__()
-        self.stall = stall
 
 
 class Sampler:

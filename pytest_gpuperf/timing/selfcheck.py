@@ -10,8 +10,9 @@ from pytest_gpuperf import stats
 from pytest_gpuperf.device.arrays import device_arrays
 from pytest_gpuperf.device.profiler import ProfilerError
 from pytest_gpuperf.reasons import Reason
-from pytest_gpuperf.timing.sampler import Plan, Sampler, Synchronises
+from pytest_gpuperf.timing.sampler import Sampler
 from pytest_gpuperf.timing.sources import CuptiWatch
+from pytest_gpuperf.timing.taken import Plan, Synchronises
 
 if TYPE_CHECKING:
     from pytest_gpuperf.timing.buffers import Buffers

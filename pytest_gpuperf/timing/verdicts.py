@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pytest_gpuperf.device.backend import Evidence
-    from pytest_gpuperf.timing.sampler import Taken
+    from pytest_gpuperf.timing.taken import Taken
 
 
 def find_reason(evidence: Sequence[Evidence], other_stream: str, foreign: str, sm_clock: float | None = None) -> Reason | None:
