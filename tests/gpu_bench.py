@@ -6,9 +6,20 @@ from typing import Any
 
 US = 1e-6
 MIB = 1 << 20
-#: What a profiler counts of a launch beside the kernel's own span, and how far off a time may be: three times the stated systematic part.
-LAUNCH_SHARE, CLOSE = 0.70 * US, 0.30 * US
+#: How far off a time may be: three times the stated systematic part.
+CLOSE = 0.30 * US
 STATES = ["cold", "warm", "cold-dirty", "steady"]
+
+
+def share() -> float:
+    """Return what a profiler counts of a launch beside the kernel's own span on this device, in seconds."""
+    from pytest_gpuperf.device.discovery import open_backend
+    from pytest_gpuperf.device.share import launch_share
+    from pytest_gpuperf.reasons import Reason
+
+    found = open_backend()
+    assert not isinstance(found, Reason), found
+    return launch_share(found.facts.name)[0]
 
 
 def span(out: Any) -> float:

@@ -8,7 +8,7 @@ import itertools
 import time
 
 import pytest
-from gpu_bench import CLOSE, LAUNCH_SHARE, MIB, say, shown, span
+from gpu_bench import CLOSE, MIB, say, share, shown, span
 
 from pytest_gpuperf.errors import Inconclusive, Unmeasured
 
@@ -23,7 +23,7 @@ def still_fine(gpu, cuda, spin):
     out = cuda.device_array(2, "int64")
     m = gpu.measure(lambda: spin[1, 1](5_000, out), name="afterwards", cache="warm")
     assert m.time.reason is None, m.time
-    assert abs(m.time.point - span(out) - LAUNCH_SHARE) < CLOSE, m.time
+    assert abs(m.time.point - span(out) - share()) < CLOSE, m.time
 
 
 def _torch_synchronize(torch, cuda):
@@ -195,4 +195,4 @@ def test_setup_may_synchronise_and_is_not_timed(gpu, torch, cuda, spin):
         torch.cuda.synchronize()
 
     m = gpu.measure(lambda: spin[1, 1](5_000, out), setup=setup, cache="warm")
-    assert abs(m.time.point - span(out) - LAUNCH_SHARE) < CLOSE, m.time
+    assert abs(m.time.point - span(out) - share()) < CLOSE, m.time

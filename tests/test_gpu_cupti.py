@@ -144,7 +144,7 @@ def test_both_sources_agree(gpu, gpu_runtime, copied, size, cache):
     assert check["why"] == ""
     assert check["agrees"], check
     assert m.time.reason is None, m.time
-    assert check["seconds"] < 0.06, check
+    assert check["seconds"] < 0.09, check
 
 
 def test_both_sources_agree_on_a_body_of_three_kernels(gpu, copied):
@@ -169,7 +169,7 @@ def test_the_check_is_made_once_a_case(gpu, copied):
 def _quickest(backend, call):
     """Return the least host time of a call: the median of a shared machine moves by half from one second to the next."""
     found = []
-    for _ in range(200):
+    for _ in range(2000):
         backend.synchronize()
         start = backend.now()
         call()
@@ -181,16 +181,23 @@ def _quickest(backend, call):
 def test_times_and_calls_are_as_before_once_it_is_off(gpu, gpu_runtime, copied):
     backend = gpu_runtime.backend
     bodies = {"small": copied(1 << 12)[0], "large": copied(1 << 26)[0]}
-    before = {name: (gpu.measure(body, name=f"{name} before").time, _quickest(backend, body)) for name, body in bodies.items()}
+
+    def empty():
+        backend.launch("empty", (), 0, blocks=1, threads=32)
+
+    before = {name: gpu.measure(body, name=f"{name} before").time for name, body in bodies.items()}
+    host = _quickest(backend, empty)
     with backend.profiler.recording(detail=True) as recording:
         with recording.window():
             bodies["small"]()
         assert recording.read()
-    after = {name: (gpu.measure(body, name=f"{name} after").time, _quickest(backend, body)) for name, body in bodies.items()}
-    say(f"{before} {after}")
-    for name, (time, host) in before.items():
-        assert abs(time.point - after[name][0].point) <= max(0.01 * time.point, 0.1 * US)
-        assert after[name][1] <= 1.2 * host
+    left = _quickest(backend, empty)
+    after = {name: gpu.measure(body, name=f"{name} after").time for name, body in bodies.items()}
+    say(f"{before} {after}; a launch costs the host {host * 1e6:.2f} us before, {left * 1e6:.2f} after")
+    for name, time in before.items():
+        assert abs(time.point - after[name].point) <= max(0.01 * time.point, 0.1 * US)
+    # Attached, even with everything off, it would be 1 us more at the least.
+    assert left <= host + 0.5 * US
 
 
 @pytest.mark.parametrize("cache", ["warm", "cold"])

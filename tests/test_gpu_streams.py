@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from gpu_bench import CLOSE, LAUNCH_SHARE, US, say, span
+from gpu_bench import CLOSE, US, say, share, span
 
 from pytest_gpuperf.errors import Inconclusive
 
@@ -15,7 +15,7 @@ SPIN = 10_000
 
 def _is_its_own_span(m, out):
     assert m.time.reason is None, m.time
-    assert abs(m.time.point - span(out) - LAUNCH_SHARE) < CLOSE, m.time
+    assert abs(m.time.point - span(out) - share()) < CLOSE, m.time
 
 
 @pytest.fixture

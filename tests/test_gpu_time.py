@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from gpu_bench import CLOSE, LAUNCH_SHARE, MIB, US, say, shown, span
+from gpu_bench import CLOSE, MIB, US, say, share, shown, span
 
 from pytest_gpuperf.work import Work
 
@@ -107,7 +107,7 @@ def test_a_big_copy(gpu, torch, cache):
 def test_a_spin_kernel_takes_what_it_says_itself(gpu, cuda, spin, nanoseconds, cache):
     out = cuda.device_array(2, "int64")
     m = gpu.measure(lambda: spin[1, 1](nanoseconds, out), cache=cache)
-    wanted = span(out) + LAUNCH_SHARE
+    wanted = span(out) + share()
     say(f"{shown(m)}; own span and share {wanted * 1e6:.3f} us, off by {(m.time.point - wanted) * 1e6:+.3f} us")
     assert m.details["body"] == "kernel"
     assert m.time.reason is None, m.time

@@ -274,9 +274,14 @@ def assemble(
     changes = buffers.inputs.reason
     sm_clock = instruments.backend.facts.sm_clock
     reason = hole or changes or find_reason(taken.evidence, first.other_stream, request.foreign or instruments.sentinel.foreign, sm_clock)
-    if reason is None and checked is not None:
-        reason = checked.reason
-    time = sampled("time", request.clock, calls, tick, {shared: half / taken.batch}, reason, listener, steady=request.cache == "steady", tails=no_tails(taken))
+
+    def timed(why: Reason | None) -> Value:
+        tails = no_tails(taken)
+        return sampled("time", request.clock, calls, tick, {shared: half / taken.batch}, why, listener, steady=request.cache == "steady", tails=tails)
+
+    time = timed(reason)
+    if time.reason is None and checked is not None and checked.reason is not None:
+        time = timed(checked.reason)
     values = {
         "time": time,
         "bandwidth": bandwidth_of(time, request.body.work, listener),
