@@ -46,7 +46,7 @@ class Part:
 PARTS: tuple[Part, ...] = (
     Part("lint", ("-m", "ruff", "check", ".")),
     Part("types", ("-m", "mypy")),
-    Part("tests", (*PYTEST, "tests", "-m", "not browser and not gpu and not slow")),
+    Part("tests", (*PYTEST, "-n", "2", "tests", "-m", "not browser and not gpu and not slow"), limit_s=480),
     Part("docstrings", (*PYTEST, "-p", "tools.doctest_names", "--doctest-modules", "pytest_gpuperf")),
     Part("suites", (*PYTEST, "--gpuperf", "--gpuperf-report=build/suites.html", "suites"), limit_s=420),
     Part("wheel", ("tools/wheel_test.py",)),
