@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, in one go: device check, suites (with a run file and a page), GPU tests, our clock beside CUPTI's.
+# Everything that needs a GPU, in one go: device check, suites with the qualification (a run file and a page), GPU tests, our clock beside its peers.
 # Where the tree has no .git, GPUPERF_COMMIT names the commit for the run file.
-# Usage: benchmarks/on_gpu.sh FOLDER [PART ...]; parts: check suites tests cupti (all unless named). Logs and results go to FOLDER.
+# Usage: benchmarks/on_gpu.sh FOLDER [PART ...]; parts: check suites tests clock (all unless named). Logs and results go to FOLDER.
 set -u
 out=$1; shift
-parts=${*:-check suites tests cupti}
+parts=${*:-check suites tests clock}
 mkdir -p "$out"
 export PYTHONUNBUFFERED=1 NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS=0
 for part in $parts; do
   began=$(date +%s)
   case $part in
     check) timeout 300 python3 benchmarks/gpu_check.py --json "$out/gpu_check.json" >"$out/check.log" 2>&1 ;;
-    suites) timeout 420 python3 -m pytest -p pytest_gpuperf.plugin -p no:cacheprovider --gpuperf suites -q \
+    suites) timeout 420 python3 -m pytest -p pytest_gpuperf.plugin -p no:cacheprovider --gpuperf --gpuperf-qualify --gpuperf-pairs ${PAIRS:-48} suites -q \
         --gpuperf-json reports/run.json --gpuperf-report reports/latest.html >"$out/suites.log" 2>&1; status=$?; cp reports/run.json reports/latest.html "$out/"; (exit $status) ;;
     tests) timeout 300 python3 -m pytest -p pytest_gpuperf.plugin -p no:cacheprovider -m gpu -q --durations=5 tests/test_gpu_*.py >"$out/tests.log" 2>&1 ;;
-    cupti) timeout 200 python3 benchmarks/against_cupti.py --json "$out/cupti.json" >"$out/cupti.log" 2>&1 ;;
-    *) echo "no part $part; there are check suites tests cupti"; exit 2 ;;
+    clock) timeout 300 python3 benchmarks/clock.py --json "$out/clock.json" --markdown "$out/clock-table.md" >"$out/clock.log" 2>&1 ;;
+    *) echo "no part $part; there are check suites tests clock"; exit 2 ;;
   esac
   echo "== $part: exit status $?, $(($(date +%s) - began)) s"
   tail -n "${LINES_SHOWN:-60}" "$out/$part.log" | cut -c1-220
