@@ -10,7 +10,7 @@ import time
 import types
 
 import pytest
-from gpu_bench import CLOSE, LAUNCH_SHARE, MIB, say, span
+from gpu_bench import CLOSE, MIB, say, share, span
 from misbehaving import Body, check, rows
 
 pytest_plugins = ["gpu_fixtures"]
@@ -99,7 +99,7 @@ def from_another_thread(p):
         thread.start()
         thread.join()
 
-    return Body(body, holds=lambda m: m.details["body"] == "unknown" and abs(m.time.point - span(out) - LAUNCH_SHARE) < 2 * CLOSE)
+    return Body(body, holds=lambda m: m.details["body"] == "unknown" and abs(m.time.point - span(out) - share()) < 2 * CLOSE)
 
 
 def nothing(p):
@@ -190,7 +190,7 @@ def test_it_gets_what_the_table_says(parts, gpu, does):
     out = parts.cuda.device_array(2, "int64")
     after = gpu.measure(lambda: parts.spin[1, 1](5_000, out), name="afterwards", cache="warm")
     assert after.time.reason is None, after.time
-    assert abs(after.time.point - span(out) - LAUNCH_SHARE) < CLOSE, after.time
+    assert abs(after.time.point - span(out) - share()) < CLOSE, after.time
 
 
 #: First call, second, host's clocks, pilots, rounds, the last untimed calls: whatever these numbers meet.
