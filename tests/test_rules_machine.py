@@ -152,6 +152,7 @@ def test_pending_frees_of_numba_go_before_and_wait_inside(monkeypatch):
 
     numba_cuda = types.ModuleType("numba.cuda")
     numba_cuda.jit = lambda: None
+    numba_cuda.is_available = lambda: True
     numba_cuda.current_context = lambda: types.SimpleNamespace(deallocations=types.SimpleNamespace(clear=lambda: log.append("cleared")))
     numba_cuda.defer_cleanup = defer
     devices = types.SimpleNamespace(_runtime=types.SimpleNamespace(gpus=[0]))
@@ -199,3 +200,20 @@ def test_a_lost_device_makes_the_rest_unmeasured_and_says_why(pytester):
     assert done.outcomes == {"failed": 1, "unmeasured": 1}
     assert done.codes["test_after"] == ["device-lost"]
     assert done.account == {"collected": 2, "UNMEASURED": 2}
+
+
+def test_numba_without_a_driver_is_left_alone(monkeypatch):
+    def no_driver():
+        message = "CUDA driver library cannot be found."
+        raise RuntimeError(message)
+
+    numba_cuda = types.ModuleType("numba.cuda")
+    numba_cuda.jit = lambda: None
+    numba_cuda.is_available = lambda: False
+    numba_cuda.current_context = no_driver
+    devices = types.ModuleType("numba.cuda.cudadrv.devices")
+    devices._runtime = types.SimpleNamespace(gpus=())
+    monkeypatch.setitem(sys.modules, "numba.cuda", numba_cuda)
+    monkeypatch.setitem(sys.modules, "numba.cuda.cudadrv.devices", devices)
+    fake = device(**STILL)
+    assert measured(fake, fake.kernel(5 * US)).time < 6 * US
