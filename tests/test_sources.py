@@ -187,3 +187,19 @@ def test_a_source_that_records_nothing_fails_the_case_with_the_cause(pytester):
 def test_without_a_gpu_a_source_is_no_more_there_than_the_others(pytester):
     done = run_pytest(pytester, "def test_it(gpuperf):\n    gpuperf.measure(lambda: None)\n", "--gpuperf-clock=cupti", conftest=NO_GPU)
     assert done.status == 0, done.text
+
+
+@pytest.mark.parametrize("words", ['clock="cupti"', 'cache="hot"', 'duty="always"', "inputs=[]"])
+def test_limits_of_a_measurement_that_was_refused_are_accounted_for(pytester, words):
+    done = run_pytest(
+        pytester,
+        f"""
+        def test_it(gpuperf, fake):
+            try:
+                gpuperf.measure(fake.kernel(5e-6), {words}, budget={{"time": "<= 1 us"}})
+            except Exception:
+                pass
+        """,
+    )
+    assert done.account == {"collected": 1, "UNMEASURED": 1}, done.text
+    assert done.codes["test_it"] == ["body-failed"]
