@@ -17,6 +17,7 @@ from pytest_gpuperf.identity.bits import identical
 from pytest_gpuperf.measurement import Measurement
 from pytest_gpuperf.nvtx_ranges import measurement_range, slug
 from pytest_gpuperf.reasons import FAIL, PASS, Reason
+from pytest_gpuperf.profiling import Profiling
 from pytest_gpuperf.roofline import Roofline
 from pytest_gpuperf.timing.untimed import Untimed
 
@@ -98,6 +99,11 @@ def run_comparison(runtime: Runtime, case: Case, given: Given) -> Comparison:
     made.seed, made.device, made.listener, made.account = seed, runtime.device, case, case.require
     for version, one in made.measurements.items():
         one.account = case.require
+        if failure is None:
+            # Now, while what the versions work on is there: the limits themselves are judged after the test.
+            for quantity in one.lazy:
+                if case.has_limit(quantity, names[version], []):
+                    _ = one[quantity]
         case.measurements[names[version]] = one
         case.tell(measurements=one.record())
     case.comparisons.append(made)
@@ -179,11 +185,14 @@ def _timed(
     measurements = {}
     roofline = None if given.work is None else Roofline(given.work, cache, roof, case)
     for version, timed in compared.timed.items():
-        made = Measurement(names[version], timed.result, timed.values, given.work, timed.context, runtime.device, timed.drift, case, roofline)
+        profiling = Profiling(runtime, case, bodies[version], [*given.outputs, *given.inout], handle, timed)
+        lazy = profiling.lazy()
+        made = Measurement(names[version], timed.result, timed.values, given.work, timed.context, runtime.device, timed.drift, case, roofline, lazy=lazy)
         others = ", ".join(repr(one) for one in bodies if one != version)
         told = {"seconds": waited.seconds, "for": waited.holder} if waited is not None else None
         extra = {"slug": label, "nvtx": label, "notes": [f"ran in turns with {others}", *notes, *timed.details["notes"]], "waited": told, "wall_s": seconds}
         made.details = {**timed.details, **extra}
+        profiling.details = made.details
         measurements[version] = made
     failure: Exception | None = None
     if compared.failure is not None:
