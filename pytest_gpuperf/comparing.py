@@ -16,8 +16,8 @@ from pytest_gpuperf.errors import NoSource, NotIdentical
 from pytest_gpuperf.identity.bits import identical
 from pytest_gpuperf.measurement import Measurement
 from pytest_gpuperf.nvtx_ranges import measurement_range, slug
-from pytest_gpuperf.reasons import FAIL, PASS, Reason
 from pytest_gpuperf.profiling import Profiling
+from pytest_gpuperf.reasons import FAIL, PASS, Reason
 from pytest_gpuperf.roofline import Roofline
 from pytest_gpuperf.timing.untimed import Untimed
 

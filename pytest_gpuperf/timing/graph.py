@@ -142,7 +142,7 @@ def count_launches(backend: Backend, on_stream: OnStream, body: Body, kind: str,
     if kind == UNKNOWN:
         return kernels_of(Reason("not-capturable", "what launches this body's work cannot be seen from Python"), listener)
     where = backend.graphs.stream() if stream in LEGACY_HANDLES else stream
-    counts = []
+    counts: list[Value] = []
     for index in range(min(body.sets, MOST_SETS)):
         try:
             made = _capture(backend, on_stream, body.bound(index), getattr(body.function, "__name__", type(body.function).__name__), where, careful=True)
@@ -152,10 +152,11 @@ def count_launches(backend: Backend, on_stream: OnStream, body: Body, kind: str,
         found = kernels_of(made, listener)
         if found.number is None:
             return found
-        counts.append(int(found.number))
-    if len(set(counts)) > 1:
-        return kernels_of(Reason("counts-differ", f"{len(counts)} inputs= sets launch {min(counts)} to {max(counts)} kernels: {', '.join(map(str, counts))}"), listener)
-    return found
+        counts.append(found)
+    each = [int(one.point) for one in counts]
+    if len(set(each)) > 1:
+        return kernels_of(Reason("counts-differ", f"{len(each)} inputs= sets launch {min(each)} to {max(each)} kernels: {', '.join(map(str, each))}"), listener)
+    return counts[0]
 
 
 def not_alone(reason: Reason | None) -> Reason | None:
