@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pytest_gpuperf.arguments import read_body, read_cache
+from pytest_gpuperf.arguments import read_body, read_cache, takes
 from pytest_gpuperf.case import Check
 from pytest_gpuperf.comparison import Comparison
 from pytest_gpuperf.device.streams import handle_of
@@ -67,6 +67,11 @@ class Given:
             if not callable(function):
                 message = f"compare: version {version!r} is {type(function).__name__}, which cannot be called; pass the function itself"
                 raise TypeError(message)
+            for word in _NOT_HERE & self.kw.keys():
+                # Handed on to a body that takes any word, it would be dropped in silence.
+                if not takes(function, word, any_word=False):
+                    message = f"compare: no option {word!r}: versions alternate on the device clock, with rests; that is for measure()"
+                    raise TypeError(message)
         return {
             version: read_body(
                 function, self.args, self.inputs, self.kw, self.work, self.setup, varies=self.varies, options=_OPTIONS, verb="compare"
@@ -75,6 +80,8 @@ class Given:
         }
 
 
+#: Options of measure() that compare() does not have.
+_NOT_HERE = frozenset({"duty", "clock", "budget", "samples"})
 #: What compare() takes by name for itself.
 _OPTIONS = tuple(name for name in inspect.signature(Given).parameters if name not in {"versions", "args", "kw"})
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.budgets.collect import choose, read_limits
 from pytest_gpuperf.budgets.grammar import RELATIVE
-from pytest_gpuperf.budgets.judge import Judgement, judge
+from pytest_gpuperf.budgets.judge import Judgement, judge, unjudged
 from pytest_gpuperf.errors import BadBudget, BudgetExceeded, Inconclusive, Unmeasured
 from pytest_gpuperf.metrics import METRICS, metric, metric_names, nearest
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, UNMEASURED, Reason
@@ -210,13 +210,25 @@ class Measurement:
     def require(self, **limits: Any) -> None:
         """Judge limits on the spot, as `m.require(time="<= 12 us")`; raises BudgetExceeded, Inconclusive or Unmeasured."""
         budgets = choose(read_limits(limits, "require", "require"), self.device, "require")
-        judgements = [self.judged(budget) for budget in budgets]
-        for judgement in judgements:
+        judgements: list[Judgement] = []
+        errors: list[Exception] = []
+        for budget in budgets:
+            try:
+                judgement = self.judged(budget)
+            except Exception as cause:  # noqa: BLE001 - raised below, once every limit is in the account: a test that swallows it must not take them along
+                errors.append(cause)
+                bad = f"{budget.limit.quantity} {budget.limit}: {cause}"
+                gone = Reason("body-failed", f"{type(cause).__name__} when this was to be measured: {cause}")
+                judgement = Judgement(budget, self.name, FAIL, bad) if isinstance(cause, BadBudget) else unjudged(budget, self.name, gone)
+            judgements.append(judgement)
             if self.account is not None:
                 self.account(judgement)
         failed = [judgement.message for judgement in judgements if judgement.verdict == FAIL]
-        if failed:
-            raise BudgetExceeded("\n".join(failed))
+        # A limit that is broken comes first: who waits for the other error has not asked for this one.
+        if len(failed) > sum(isinstance(one, BadBudget) for one in errors):
+            raise BudgetExceeded("\n".join(failed)) from (errors[0] if errors else None)
+        if errors:
+            raise errors[0]
         for verdict, error in ((INCONCLUSIVE, Inconclusive), (UNMEASURED, Unmeasured)):
             for judgement in judgements:
                 if judgement.verdict == verdict and judgement.reason is not None:

@@ -109,3 +109,54 @@ def test_limits_of_markers_reach_the_versions(pytester, cupti, account):
     )
     assert done.account == account, done.text
     assert "KeyError" not in done.text
+
+
+@pytest.mark.parametrize("word", ['duty="sustained"', 'clock="cupti"', 'budget={"time": "<= 1 us"}', "samples=400"])
+def test_an_option_that_compare_does_not_have_is_not_dropped_into_a_body_that_takes_any_word(pytester, word):
+    done = run_pytest(
+        pytester,
+        f"""
+        def test_it(gpuperf, fake):
+            kernel = fake.kernel(5e-6)
+            with pytest.raises(TypeError, match="compare: no option '{word.partition("=")[0]}'"):
+                gpuperf.compare({{"a": lambda **kw: kernel(), "b": lambda **kw: kernel()}}, {word})
+            gpuperf.compare({{"a": lambda samples: kernel(), "b": lambda samples: kernel()}}, samples=4)
+        """,
+    )
+    assert done.outcomes == {"passed": 1}, done.text
+
+
+def test_limits_beside_one_that_cannot_be_judged_on_the_spot_are_accounted_for(pytester):
+    done = run_pytest(
+        pytester,
+        """
+        def test_raises(gpuperf, fake):
+            kernel, broken = fake.kernel(5e-6), []
+
+            def body():
+                if broken:
+                    raise RuntimeError("late")
+                kernel()
+
+            m = gpuperf.measure(body)
+            broken.append(1)
+            try:
+                m.require(memcpys="== 0", time="<= 1 us")
+            except RuntimeError:
+                pass
+
+        def test_no_work(gpuperf, fake):
+            m = gpuperf.measure(fake.kernel(5e-6))
+            try:
+                m.require(time=["<= 1.3 x roof", "<= 1 us"])
+            except Exception:
+                pass
+        """,
+        conftest=fake_conftest(**SMALL, cupti="usable"),
+    )
+    verdicts = {case["function"]: [(one["quantity"], one["verdict"]) for one in case["budgets"]] for case in done.run["cases"]}
+    assert verdicts["test_raises"] == [("memcpys", "UNMEASURED"), ("time", "FAIL")]
+    assert verdicts["test_no_work"] == [("time", "FAIL"), ("time", "FAIL")]
+    assert done.account == {"collected": 4, "FAIL": 3, "UNMEASURED": 1}
+    assert "RuntimeError when this was to be measured: late" in done.text
+    assert done.outcomes == {"failed": 2}
