@@ -120,7 +120,7 @@ class GpuPerf:
         chosen = self._case.name_for(name)
         own = choose(read_limits(read_budget(budget, chosen), f"measure({chosen!r})", "budget=", chosen), self._runtime.device, f"measure({chosen!r})")
         # Before anything else can be refused: what a test swallows must not take its limits along.
-        self._case.abandoned[chosen] = own
+        self._case.abandon(chosen, own)
         body = read_body(fn, args, inputs, kw, work, setup, varies=varies, options=_OPTIONS)
         state, duty = read_cache(cache, self._runtime.config.cache), read_duty(duty)
         source = read_clock(clock, self._runtime)
