@@ -58,17 +58,18 @@ def _refuse_misspelt(fn: Callable[..., Any], kw: Mapping[str, Any], options: Seq
     """Name the option that was meant: a misspelt one is the body's argument, and the body's TypeError would not say so."""
     for name in kw:
         near = difflib.get_close_matches(name, options, 1, 0.75)
-        if near and not _takes(fn, name):
+        if near and not takes(fn, name):
             message = f"{verb}: no option {name!r}, and the body takes no such argument; nearest {near[0]!r}"
             raise TypeError(message)
 
 
-def _takes(fn: Callable[..., Any], name: str) -> bool:
+def takes(fn: Callable[..., Any], name: str, *, any_word: bool = True) -> bool:
+    """Say whether a function takes an argument by name; with `any_word` also one that takes all, as **kw."""
     try:
         parameters = inspect.signature(fn).parameters
     except (TypeError, ValueError):
         return True
-    return name in parameters or any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+    return name in parameters or (any_word and any(one.kind is one.VAR_KEYWORD for one in parameters.values()))
 
 
 def read_budget(budget: Mapping[str, Any] | None, name: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pytest_gpuperf.catching import swallower
 from pytest_gpuperf.errors import BadBudget, BudgetExceeded, GpuPerfError, NotIdentical
 from pytest_gpuperf.metrics import TAIL_SAMPLES, nearest
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNMEASURED, Reason, Verdict, reason_record, worst
+from pytest_gpuperf.records.account import BEGUN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,6 +107,13 @@ class Case:
     def undecided(self, error: Inconclusive | Unmeasured) -> None:
         """Remember a comparison that could not be decided, also where the body swallows its error."""
         self.undecideds.append(Undecided(error.reason, str(error), _caller()))
+
+    def abandon(self, name: str, own: list[Budget]) -> None:
+        """Remember the limits of a measurement that begins, and write them down as not judged: its process may not live to judge them."""
+        self.abandoned[name] = own
+        ended = Reason("body-failed", "the case was ended before this was judged")
+        for budget in own:
+            self.tell(budgets=unjudged(budget, name, ended).record() | {"origin": BEGUN})
 
     def checked(self, check: Check) -> None:
         """Remember what a check came to."""

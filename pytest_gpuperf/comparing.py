@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pytest_gpuperf.arguments import read_body, read_cache
+from pytest_gpuperf.arguments import read_body, read_cache, takes
 from pytest_gpuperf.case import Check
 from pytest_gpuperf.comparison import Comparison
 from pytest_gpuperf.device.streams import handle_of
@@ -16,6 +16,7 @@ from pytest_gpuperf.errors import NoSource, NotIdentical
 from pytest_gpuperf.identity.bits import identical
 from pytest_gpuperf.measurement import Measurement
 from pytest_gpuperf.nvtx_ranges import measurement_range, slug
+from pytest_gpuperf.profiling import Profiling
 from pytest_gpuperf.reasons import FAIL, PASS, Reason
 from pytest_gpuperf.roofline import Roofline
 from pytest_gpuperf.timing.untimed import Untimed
@@ -66,6 +67,11 @@ class Given:
             if not callable(function):
                 message = f"compare: version {version!r} is {type(function).__name__}, which cannot be called; pass the function itself"
                 raise TypeError(message)
+            for word in _NOT_HERE & self.kw.keys():
+                # Handed on to a body that takes any word, it would be dropped in silence.
+                if not takes(function, word, any_word=False):
+                    message = f"compare: no option {word!r}: versions alternate on the device clock, with rests; that is for measure()"
+                    raise TypeError(message)
         return {
             version: read_body(
                 function, self.args, self.inputs, self.kw, self.work, self.setup, varies=self.varies, options=_OPTIONS, verb="compare"
@@ -74,6 +80,8 @@ class Given:
         }
 
 
+#: Options of measure() that compare() does not have.
+_NOT_HERE = frozenset({"duty", "clock", "budget", "samples"})
 #: What compare() takes by name for itself.
 _OPTIONS = tuple(name for name in inspect.signature(Given).parameters if name not in {"versions", "args", "kw"})
 
@@ -98,6 +106,11 @@ def run_comparison(runtime: Runtime, case: Case, given: Given) -> Comparison:
     made.seed, made.device, made.listener, made.account = seed, runtime.device, case, case.require
     for version, one in made.measurements.items():
         one.account = case.require
+        if failure is None:
+            # Now, while what the versions work on is there: the limits themselves are judged after the test.
+            for quantity in one.lazy:
+                if case.has_limit(quantity, names[version], []):
+                    _ = one[quantity]
         case.measurements[names[version]] = one
         case.tell(measurements=one.record())
     case.comparisons.append(made)
@@ -179,11 +192,14 @@ def _timed(
     measurements = {}
     roofline = None if given.work is None else Roofline(given.work, cache, roof, case)
     for version, timed in compared.timed.items():
-        made = Measurement(names[version], timed.result, timed.values, given.work, timed.context, runtime.device, timed.drift, case, roofline)
+        profiling = Profiling(runtime, case, bodies[version], [*given.outputs, *given.inout], handle, timed)
+        lazy = profiling.lazy()
+        made = Measurement(names[version], timed.result, timed.values, given.work, timed.context, runtime.device, timed.drift, case, roofline, lazy=lazy)
         others = ", ".join(repr(one) for one in bodies if one != version)
         told = {"seconds": waited.seconds, "for": waited.holder} if waited is not None else None
         extra = {"slug": label, "nvtx": label, "notes": [f"ran in turns with {others}", *notes, *timed.details["notes"]], "waited": told, "wall_s": seconds}
         made.details = {**timed.details, **extra}
+        profiling.details = made.details
         measurements[version] = made
     failure: Exception | None = None
     if compared.failure is not None:

@@ -118,11 +118,12 @@ class GpuPerf:
         from pytest_gpuperf.measuring import Wanted, run_measurement
 
         chosen = self._case.name_for(name)
+        own = choose(read_limits(read_budget(budget, chosen), f"measure({chosen!r})", "budget=", chosen), self._runtime.device, f"measure({chosen!r})")
+        # Before anything else can be refused: what a test swallows must not take its limits along.
+        self._case.abandon(chosen, own)
         body = read_body(fn, args, inputs, kw, work, setup, varies=varies, options=_OPTIONS)
         state, duty = read_cache(cache, self._runtime.config.cache), read_duty(duty)
         source = read_clock(clock, self._runtime)
-        own = choose(read_limits(read_budget(budget, chosen), f"measure({chosen!r})", "budget=", chosen), self._runtime.device, f"measure({chosen!r})")
-        self._case.abandoned[chosen] = own
         hole = self._runtime.hole if self._runtime.config.enabled else Reason("needs-gpuperf")
         if hole is not None:
             made = Measurement.unmeasured(chosen, hole, call_once(body), work, self._case, self._runtime.device)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.budgets.collect import choose, read_limits
 from pytest_gpuperf.budgets.grammar import RELATIVE
-from pytest_gpuperf.budgets.judge import Judgement, judge
+from pytest_gpuperf.budgets.judge import Judgement, judge, unjudged
 from pytest_gpuperf.errors import BadBudget, BudgetExceeded, Inconclusive, Unmeasured
 from pytest_gpuperf.metrics import METRICS, metric, metric_names, nearest
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, UNMEASURED, Reason
@@ -28,6 +28,7 @@ __tracebackhide__ = True
 
 #: Quantities that rest on Work, and on which parts of it.
 _RESTS_ON: dict[str, tuple[str, ...]] = {"bandwidth": ("bytes",), "tflops": ("flops",)}
+_ALL_WORK = ("bytes", "flops")
 _ARGUMENTS = {"bytes": "reads=..., writes=...", "flops": "flops=..., kind=..."}
 
 
@@ -79,7 +80,11 @@ class Measurement:
         if name not in self.values:
             message = f"measurement {self.name!r} has no quantity {name!r}{nearest(name, metric_names())}"
             raise KeyError(message)
-        value = self._possible(self.values[name], _RESTS_ON[name]) if name in _RESTS_ON else self.values[name]
+        value = self.values[name]
+        if name in _RESTS_ON:
+            value = self._possible(value, _RESTS_ON[name])
+            # Its one statistic is the value itself: no way around what was said of it.
+            value = dataclasses.replace(value, statistics={one: dataclasses.replace(value, statistics={}) for one in value.statistics})
         if not statistic:
             return value
         if statistic not in value.statistics:
@@ -127,21 +132,27 @@ class Measurement:
 
     @property
     def percent(self) -> Value:
-        """Roof time over time, in percent."""
-        ratio = self.roof / self.values["time"] * 100.0
-        return dataclasses.replace(ratio, unit="%", source=self.values["time"].source, name=f"{self.name} percent of roof", listener=self.listener)
+        """Roof time over time, in percent; INCONCLUSIVE where no device does this work so fast."""
+        return self._possible(self._percent(), _ALL_WORK)
 
     @property
     def x_roof(self) -> Value:
-        """Time over roof time."""
+        """Time over roof time; INCONCLUSIVE where no device does this work so fast."""
+        return self._possible(self._x_roof(), _ALL_WORK)
+
+    def _percent(self) -> Value:
+        ratio = self.roof / self.values["time"] * 100.0
+        return dataclasses.replace(ratio, unit="%", source=self.values["time"].source, name=f"{self.name} percent of roof", listener=self.listener)
+
+    def _x_roof(self) -> Value:
         ratio = self.values["time"] / self.roof
         return dataclasses.replace(ratio, unit="x roof", source=self.values["time"].source, name=f"{self.name} x roof", listener=self.listener)
 
-    def _possible(self, value: Value, parts: tuple[str, ...]) -> Value:
-        """Return a value that rests on Work, INCONCLUSIVE where the body is faster than the device can do these parts of it."""
+    def _possible(self, value: Value, parts: tuple[str, ...], *, known: bool = False) -> Value:
+        """Return a value that rests on Work, INCONCLUSIVE where the body is faster than the device can do these parts of it, by `known` roofs or by all."""
         if value.reason is not None or value.number is None or self.roofline is None:
             return value
-        reason = self.roofline.impossible(self.values["time"], parts)
+        reason = self.roofline.impossible(self.values["time"], parts, known=known)
         return value if reason is None else dataclasses.replace(value, reason=reason)
 
     def held(self, quantity: str, statistic: str, unit: str) -> Value:
@@ -149,7 +160,7 @@ class Measurement:
         value = self[quantity if statistic == "p50" else f"{quantity}.{statistic}"]
         if unit not in RELATIVE:
             return value
-        parts = _RESTS_ON.get(quantity, ("bytes", "flops"))
+        parts = _RESTS_ON.get(quantity, _ALL_WORK)
         roof = self._measured_roof(parts[0]) if len(parts) == 1 else self.roof
         time = value if quantity == "time" else self.values["time"]
         ratio = roof / time * 100.0 if unit == "%" else time / roof
@@ -158,7 +169,7 @@ class Measurement:
     def judged(self, budget: Budget) -> Judgement:
         """Judge one budget on this measurement; BadBudget where it needs Work and there is none."""
         limit = budget.limit
-        parts = _RESTS_ON.get(limit.quantity, ("bytes", "flops"))
+        parts = _RESTS_ON.get(limit.quantity, _ALL_WORK)
         if limit.relative and (self.work is None or not any(getattr(self.work, part) for part in parts)):
             message = f"'{limit.unit}' needs work=Work({_ARGUMENTS[parts[0]]}) in measure({self.name!r})"
             raise BadBudget(message)
@@ -199,13 +210,25 @@ class Measurement:
     def require(self, **limits: Any) -> None:
         """Judge limits on the spot, as `m.require(time="<= 12 us")`; raises BudgetExceeded, Inconclusive or Unmeasured."""
         budgets = choose(read_limits(limits, "require", "require"), self.device, "require")
-        judgements = [self.judged(budget) for budget in budgets]
-        for judgement in judgements:
+        judgements: list[Judgement] = []
+        errors: list[Exception] = []
+        for budget in budgets:
+            try:
+                judgement = self.judged(budget)
+            except Exception as cause:  # noqa: BLE001 - raised below, once every limit is in the account: a test that swallows it must not take them along
+                errors.append(cause)
+                bad = f"{budget.limit.quantity} {budget.limit}: {cause}"
+                gone = Reason("body-failed", f"{type(cause).__name__} when this was to be measured: {cause}")
+                judgement = Judgement(budget, self.name, FAIL, bad) if isinstance(cause, BadBudget) else unjudged(budget, self.name, gone)
+            judgements.append(judgement)
             if self.account is not None:
                 self.account(judgement)
         failed = [judgement.message for judgement in judgements if judgement.verdict == FAIL]
-        if failed:
-            raise BudgetExceeded("\n".join(failed))
+        # A limit that is broken comes first: who waits for the other error has not asked for this one.
+        if len(failed) > sum(isinstance(one, BadBudget) for one in errors):
+            raise BudgetExceeded("\n".join(failed)) from (errors[0] if errors else None)
+        if errors:
+            raise errors[0]
         for verdict, error in ((INCONCLUSIVE, Inconclusive), (UNMEASURED, Unmeasured)):
             for judgement in judgements:
                 if judgement.verdict == verdict and judgement.reason is not None:
@@ -218,11 +241,14 @@ class Measurement:
         """Return plain values for the run file."""
         values: dict[str, Any] = {}
         for name, value in self.values.items():
+            if name in _RESTS_ON:
+                # Nothing is measured for a record: what the roofs so far say is written down.
+                value = self._possible(value, _RESTS_ON[name], known=True)  # noqa: PLW2901
             values[name] = value.record()
             values |= {f"{name}.{statistic}": one.record() for statistic, one in value.statistics.items() if statistic != "p50"}
         if self._roof is not None:
             values["roof"] = self._roof.record()
-            values["percent"], values["x_roof"] = self.percent.record(), self.x_roof.record()
+            values["percent"], values["x_roof"] = (self._possible(one, _ALL_WORK, known=True).record() for one in (self._percent(), self._x_roof()))
         work = None if self.work is None else dataclasses.asdict(self.work)
         roofs = {} if self.roofline is None else self.roofline.record()
         return {"name": self.name, "work": work, "values": values, **roofs, **self.details}

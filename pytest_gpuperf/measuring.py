@@ -89,13 +89,16 @@ def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement
         case.selfchecked = case.selfchecked or (request.selfcheck and timed.details["samples"] is not None)
         seconds = runtime.backend.now() - began
 
-    def roof_of(what: str) -> Roof:
+    def roof_of(what: str, clock: str = wanted.clock) -> Roof:
         assert body.work is not None
         with runtime.locked(case.nodeid):
-            return runtime.roofs(handle, wanted.clock).find(what, body.work, cache, wanted.duty)
+            return runtime.roofs(handle, clock).find(what, body.work, cache, wanted.duty)
+
+    # A graph's time has no roof; what the device clock knows to be beyond the device is beyond it in a graph too.
+    fastest = partial(roof_of, clock=DEVICE) if wanted.clock == GRAPH else None
 
     profiling = Profiling(runtime, case, body, [*wanted.outputs, *wanted.inout], handle, timed)
-    roofline = None if body.work is None else Roofline(body.work, cache, roof_of, case)
+    roofline = None if body.work is None else Roofline(body.work, cache, roof_of, case, fastest)
     lazy = profiling.lazy()
     made = Measurement(wanted.name, timed.result, timed.values, body.work, timed.context, runtime.device, timed.drift, case, roofline, lazy=lazy)
     made.details = {

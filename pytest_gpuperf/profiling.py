@@ -72,8 +72,15 @@ class Profiling:
         return self._profile
 
     def _believed(self, profile: Profile) -> Profile:
-        """Refuse records without any work of a body that the device clock saw work of: they are a hole, not a zero."""
+        """Refuse records without any work of a body that the device clock saw work of, or with fewer kernels than it launched: they are a hole, not a zero."""
         time = self._timed.values["time"]
-        if isinstance(profile.calls, Reason) or any(one.work for one in profile.calls) or time.number is None or time.reason is not None:
+        if isinstance(profile.calls, Reason):
             return profile
-        return dataclasses.replace(profile, calls=Reason("cupti-no-records", f"CUPTI recorded no work of the body, of which the clock says {time}"))
+        if not any(one.work for one in profile.calls) and time.number is not None and time.reason is None:
+            return dataclasses.replace(profile, calls=Reason("cupti-no-records", f"CUPTI recorded no work of the body, of which the clock says {time}"))
+        for one in profile.calls:
+            seen, launched = len(one.of("kernel")), one.launched
+            if seen < launched:
+                told = f"CUPTI recorded {seen} of the {launched} {'kernel' if launched == 1 else 'kernels'} that a call of the body launched"
+                return dataclasses.replace(profile, calls=Reason("cupti-dropped" if seen else "cupti-no-records", told))
+        return profile

@@ -21,6 +21,7 @@ def qualify_session(state: State, session: pytest.Session) -> None:
     """Qualify after the tests of a session, in its main process, and write the record into its journal.
 
     A broken promise fails the session, and so does a qualification that could not be measured where --gpuperf-strict lets such cases fail.
+    One that was interrupted ends the session as any interrupt does.
     """
     options = state.options
     if not options.qualify or state.recorder is None or state.worker != "main" or session.exitstatus not in _GOES_ON:
@@ -29,13 +30,16 @@ def qualify_session(state: State, session: pytest.Session) -> None:
     try:
         record = _qualified(state, setting)
     except KeyboardInterrupt:
-        record = trial.unmeasured(Reason("interrupted", "the qualification was interrupted"), setting)
+        record = trial.unmeasured(trial.INTERRUPTED, setting)
     except Exception as error:  # noqa: BLE001  (whatever broke it, the records of the tests before it must be written)
         state.trouble.append(f"--gpuperf-qualify: {type(error).__name__}: {error}")
         return
     state.recorder.journal.append("qualification", qualification=record)
     broken = any(promise["verdict"] == FAIL for promise in record["promises"]) or (record["reason"] is not None and options.strict in {"unmeasured", "all"})
-    if broken:
+    if record["reason"] is not None and record["reason"]["code"] == trial.INTERRUPTED.code:
+        # Whoever waits for this session must not take what was not done for a pass.
+        session.exitstatus = pytest.ExitCode.INTERRUPTED
+    elif broken:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     elif session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
         session.exitstatus = pytest.ExitCode.OK

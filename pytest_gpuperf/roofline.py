@@ -21,6 +21,8 @@ __tracebackhide__ = True
 #: move and an addition of 12 MB that the L2 holds, on an H200), does not do its Work. Bytes that no cache can hold, and operations, leave less room.
 _POSSIBLE = {"bytes": 1.05, "reads": 1.03, "flops": 1.03, "zeros": 1.03}
 _SMALL = 0.5e-6
+#: What a launch adds to a roof of the device clock, and may not add to a time of another source.
+_LAUNCH = 1.0e-6
 #: Cache states in which the first touch of a byte goes to the memory.
 _FIRST_TOUCH = ("cold", "cold-dirty")
 
@@ -36,7 +38,10 @@ class Roofline:
     cache: str
     measure: Callable[[str], Roof]
     listener: Listener | None = None
+    #: The roofs of the device clock, where the source of the time has none of its own: nothing is held against them but what no source could say.
+    fastest: Callable[[str], Roof] | None = None
     _known: dict[str, Roof] = dataclasses.field(default_factory=dict)
+    _fastest: dict[str, Roof] = dataclasses.field(default_factory=dict)
 
     def of(self, what: str) -> Value:
         """Return one roof as a Value in seconds."""
@@ -66,31 +71,42 @@ class Roofline:
             return "bytes" if moved.number is None else "flops"
         return "flops" if (computed - moved).bounds[0] > 0 else "bytes"
 
-    def impossible(self, time: Value, parts: tuple[str, ...]) -> Reason | None:
-        """Say why a time cannot be that of the work, as far as `parts` (`bytes`, `flops`) go; None where it can."""
+    def impossible(self, time: Value, parts: tuple[str, ...], *, known: bool = False) -> Reason | None:
+        """Say why a time cannot be that of the work, as far as `parts` (`bytes`, `flops`) go; None where it can. With `known` nothing is measured for it."""
         if time.number is None:
             return None
         if "bytes" in parts and self.work.bytes:
-            if self._beaten(time, "bytes"):
+            if self._beaten(time, "bytes", known=known):
                 return self._reason(time, "bytes", f"{self.work.bytes:,} bytes", "moves in this cache state")
             # Reads alone take no longer than all bytes, so who does not beat those need not be held against these.
-            first_touch = self.cache in _FIRST_TOUCH and self.work.reads and self._beaten(time, "bytes", _POSSIBLE["reads"])
-            if first_touch and self._beaten(time, "reads"):
+            first_touch = self.cache in _FIRST_TOUCH and self.work.reads and self._beaten(time, "bytes", _POSSIBLE["reads"], known=known)
+            if first_touch and self._beaten(time, "reads", known=known):
                 return self._reason(time, "reads", f"{self.work.reads:,} bytes read for the first time", "reads from its memory")
         # Zeros are for who is faster than noise allows: bits that do not change draw less power.
-        if "flops" in parts and self.work.flops and self._beaten(time, "flops") and self._beaten(time, "zeros"):
+        if "flops" in parts and self.work.flops and self._beaten(time, "flops", known=known) and self._beaten(time, "zeros", known=known):
             return self._reason(time, "zeros", f"{self.work.flops:,} {self.work.kind} operations", "computes, even on zeros")
         return None
 
-    def _beaten(self, time: Value, what: str, factor: float | None = None) -> bool:
-        roof = self.of(what)
+    def _beaten(self, time: Value, what: str, factor: float | None = None, *, known: bool = False) -> bool:
+        if known and what not in (self._fastest if self.fastest is not None else self._known):
+            return False
+        roof = self._bound(what)
         if roof.number is None or time.number is None:
             return False
         _, slowest = (time / roof).bounds
-        return slowest * (factor or _POSSIBLE[what]) < 1 and roof.number - time.number > _SMALL
+        small = _SMALL + (_LAUNCH if self.fastest is not None else 0.0)
+        return slowest * (factor or _POSSIBLE[what]) < 1 and roof.number - time.number > small
+
+    def _bound(self, what: str) -> Value:
+        """Return what no body is faster than: its roof, or that of the device clock where its source has none."""
+        if self.fastest is None:
+            return self.of(what)
+        if what not in self._fastest:
+            self._fastest[what] = self.fastest(what)
+        return self._fastest[what].time
 
     def _reason(self, time: Value, what: str, amount: str, does: str) -> Reason:
-        times = (self.of(what) / time).point
+        times = (self._bound(what) / time).point
         return Reason("impossible", f"{amount} in {time} would be {times:.2f} times what the device {does}")
 
     def record(self) -> dict[str, Any]:

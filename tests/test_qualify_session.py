@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 
 import pytest
 
@@ -148,3 +149,31 @@ def test_a_failed_collection_is_not_followed_by_a_qualification():
     result = Example(FAKE | {"test_it.py": "import nothing_of_this_name\n"}).run_pytest(*SMALL)
     assert result.returncode == 2
     assert "qualification" not in (result.run or {})
+
+
+INTERRUPTED = """
+    from pytest_gpuperf.qualify import subject
+
+    def pytest_configure(config):
+        before, calls = subject.Bench.time, []
+
+        def time(self, iterations):
+            calls.append(iterations)
+            if len(calls) == 14 + {more}:
+                raise KeyboardInterrupt
+            return before(self, iterations)
+
+        subject.Bench.time = time
+    """
+
+
+@pytest.mark.parametrize(("more", "pairs"), [(-13, 0), (3, 4)])
+def test_an_interrupted_qualification_is_no_pass_and_keeps_its_pairs(more, pairs):
+    example = Example({"conftest.py": FAKE["conftest.py"] + textwrap.dedent(INTERRUPTED.replace("{more}", str(more)))})
+    result = example.run_pytest(*SMALL, timeout=60)
+    assert result.returncode == pytest.ExitCode.INTERRUPTED, result.stdout + result.stderr
+    assert result.run["run"]["exit_status"] == result.returncode
+    assert validate(result.run) == []
+    assert result.run["qualification"]["reason"]["code"] == "interrupted"
+    assert len(result.run["qualification"]["pairs"]) == pairs
+    assert "interrupted" in result.stdout

@@ -6,7 +6,7 @@ import pytest
 from plugin_runs import NO_GPU, SMALL, run_pytest
 from rules_bench import STILL, US, bench, device
 
-from pytest_gpuperf.errors import NoSource, NotCapturable
+from pytest_gpuperf.errors import NoSource, NotCapturable, NotIdentical
 from pytest_gpuperf.testing import fake_conftest
 from pytest_gpuperf.testing.profiler import STATES
 from pytest_gpuperf.work import Work
@@ -187,3 +187,36 @@ def test_a_source_that_records_nothing_fails_the_case_with_the_cause(pytester):
 def test_without_a_gpu_a_source_is_no_more_there_than_the_others(pytester):
     done = run_pytest(pytester, "def test_it(gpuperf):\n    gpuperf.measure(lambda: None)\n", "--gpuperf-clock=cupti", conftest=NO_GPU)
     assert done.status == 0, done.text
+
+
+@pytest.mark.parametrize("words", ['clock="cupti"', 'cache="hot"', 'duty="always"', "inputs=[]"])
+def test_limits_of_a_measurement_that_was_refused_are_accounted_for(pytester, words):
+    done = run_pytest(
+        pytester,
+        f"""
+        def test_it(gpuperf, fake):
+            try:
+                gpuperf.measure(fake.kernel(5e-6), {words}, budget={{"time": "<= 1 us"}})
+            except Exception:
+                pass
+        """,
+    )
+    assert done.account == {"collected": 1, "UNMEASURED": 1}, done.text
+    assert done.codes["test_it"] == ["body-failed"]
+
+
+def test_a_call_that_a_graph_of_many_hides_is_found_alone():
+    fake = device("GPU-hidden", **STILL)
+    with bench(fake) as gpuperf:
+        out, calls = fake.array(16), []
+        writer = fake.kernel(5 * US, effect=lambda: out.numpy().fill(1), writes=[out], stream=lambda: gpuperf.stream)
+        idler = fake.kernel(1 * US, stream=lambda: gpuperf.stream)
+
+        def body():
+            calls.append(1)
+            (idler if len(calls) % 20 else writer)()
+
+        with pytest.raises(NotIdentical):
+            gpuperf.measure(body, outputs=[out], clock="graph", cache="warm")
+        m = gpuperf.measure(writer, outputs=[out], clock="graph", cache="warm", name="honest")
+        assert m.details["checked"] == "every sample"

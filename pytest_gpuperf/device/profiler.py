@@ -94,6 +94,12 @@ class Records:
         return most
 
     @property
+    def launched(self) -> int:
+        """How many kernels these calls launched, each of them one, at the least; none is known where launches were captured."""
+        names = [bare(one.name) for one in self.calls]
+        return 0 if any("BeginCapture" in one for one in names) else sum(one in _LAUNCHES for one in names)
+
+    @property
     def waits(self) -> tuple[Call, ...]:
         """The calls in which the host waited for the device."""
         return tuple(one for one in self.calls if waits(one.name))
@@ -156,6 +162,10 @@ WAITS: tuple[Wait, ...] = (
     Wait("cudaMemcpy2D", "copies and waits"),
     Wait("cudaFree", "waits for what may use the memory"),
     Wait("cudaFreeHost", "waits for what may use the memory"),
+)
+#: Calls that launch one kernel each.
+_LAUNCHES = frozenset(
+    ("cuLaunchKernel", "cuLaunchKernelEx", "cuLaunchCooperativeKernel", "cudaLaunchKernel", "cudaLaunchKernelExC", "cudaLaunchCooperativeKernel")
 )
 _WAITS = frozenset(row.name for row in WAITS)
 _SUFFIXES = ("_ptsz", "_ptds")

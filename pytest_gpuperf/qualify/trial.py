@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.qualify.plan import LEVELS, process_pairs, turns
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     #: Measures kernels of so many iterations, one after the other, in a process of its own; the number of the process is its seed.
     Elsewhere = Callable[[Sequence[int], int], list[Value]]
 
+INTERRUPTED = Reason("interrupted", "the qualification was interrupted")
 ALLOCATIONS, PROCESSES = "allocations", "processes"
 
 
@@ -49,11 +51,17 @@ def qualify(tools: Instruments, setting: Setting, elsewhere: Elsewhere, say: Cal
     try:
         kernels = _kernels(bench)
         say(f"qualification: {', '.join(f'{one.name} {one.time.point * 1e6:.2f} us' for one in kernels.values())}, {setting.pairs} pairs each")
-        pairs = list(_here(bench, kernels, setting))
+        pairs: list[Pair] = []
+        reason = None
+        try:
+            # One by one, so that an interrupt takes none along that was measured.
+            for one in itertools.chain(_here(bench, kernels, setting), _there(kernels, setting, elsewhere)):
+                pairs.append(one)  # noqa: PERF402
+        except KeyboardInterrupt:
+            reason = reason_record(INTERRUPTED, "qualification")
     finally:
         bench.close()
-    pairs += _there(kernels, setting, elsewhere)
-    return record(pairs, list(kernels.values()), setting, tools.backend.now() - began)
+    return record(pairs, list(kernels.values()), setting, tools.backend.now() - began) | {"reason": reason}
 
 
 def _kernels(bench: Bench) -> dict[str, Kernel]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 #: Why a collected budget is not in the record of its case, by the case's outcome.
 _MISSING: dict[str | None, str] = {None: "interrupted", "skipped": "skipped", "failed": "body-failed"}
 
+#: The origin of a limit of `budget=` whose measurement had begun when its case was ended from outside.
+BEGUN = "budget=, of a case that was ended"
 _ORDER: tuple[Verdict, ...] = ("PASS", "FAIL", "INCONCLUSIVE", "UNMEASURED", "NOT-APPLICABLE")
 
 
@@ -60,8 +62,8 @@ def _groups(collected: Any, judged: Iterable[dict[str, Any]] = ()) -> tuple[list
         key = _key(budget)
         # A marker's limit is for main where there is one, else for every measurement: collection cannot know which.
         group = groups.get(key) or groups.get(("main", *key[1:]))
-        # What `m.require` judged on the spot stands beside the marker's limits, and never for one of them.
-        if budget.get("origin") == "require":
+        # What `m.require` judged on the spot stands beside the marker's limits, and never for one of them; so does what an ended case left unjudged.
+        if budget.get("origin") in {"require", BEGUN}:
             group = None
         if group is None:
             unasked += 1

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 __tracebackhide__ = True
 
 _CONDITIONAL = "conditional"
+#: Argument sets that are called to count: each once, where there are not more.
+MOST_SETS = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,12 +142,21 @@ def count_launches(backend: Backend, on_stream: OnStream, body: Body, kind: str,
     if kind == UNKNOWN:
         return kernels_of(Reason("not-capturable", "what launches this body's work cannot be seen from Python"), listener)
     where = backend.graphs.stream() if stream in LEGACY_HANDLES else stream
-    try:
-        made = _capture(backend, on_stream, body.bound(0), getattr(body.function, "__name__", type(body.function).__name__), where, careful=True)
-    except Exception as error:  # noqa: BLE001 - whatever a body says of being called in a capture, there is no count, and that is why
-        return kernels_of(Reason("not-capturable", str(error).splitlines()[0] if str(error) else type(error).__name__), listener)
-    made.free()
-    return kernels_of(made, listener)
+    counts: list[Value] = []
+    for index in range(min(body.sets, MOST_SETS)):
+        try:
+            made = _capture(backend, on_stream, body.bound(index), getattr(body.function, "__name__", type(body.function).__name__), where, careful=True)
+        except Exception as error:  # noqa: BLE001 - whatever a body says of being called in a capture, there is no count, and that is why
+            return kernels_of(Reason("not-capturable", str(error).splitlines()[0] if str(error) else type(error).__name__), listener)
+        made.free()
+        found = kernels_of(made, listener)
+        if found.number is None:
+            return found
+        counts.append(found)
+    each = [int(one.point) for one in counts]
+    if len(set(each)) > 1:
+        return kernels_of(Reason("counts-differ", f"{len(each)} inputs= sets launch {min(each)} to {max(each)} kernels: {', '.join(map(str, each))}"), listener)
+    return counts[0]
 
 
 def not_alone(reason: Reason | None) -> Reason | None:

@@ -55,7 +55,11 @@ def watch_memory(body: Body, calls: Sequence[Records] | Reason) -> Memory:
     torch.cuda.reset_peak_memory_stats()
     entry, reserved = torch.cuda.memory_allocated(), torch.cuda.memory_reserved()
     with _Modules() as seen:
-        kept = body(0)
+        kept = None
+        for index in range(body.sets if body.setup is None else 1):
+            # Nothing of the last call may be held while the next one runs.
+            kept = None
+            kept = body(index)
     torch.cuda.synchronize()
     peak = int(torch.cuda.max_memory_allocated()) - int(entry)
     grown = max(0, int(torch.cuda.max_memory_reserved()) - int(reserved))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpuperf.device.profiler import ProfilerError, Records
 from pytest_gpuperf.reasons import Reason
 from pytest_gpuperf.timing.buffers import Buffers, SnapshotTooLarge
+from pytest_gpuperf.timing.graph import MOST_SETS
 from pytest_gpuperf.timing.memory import Memory, watch_memory
 from pytest_gpuperf.timing.quiet import quiet_host
 
@@ -96,7 +97,7 @@ def _by_name(rows: Sequence[Any]) -> dict[str, tuple[int, float]]:
 def take_profile(backend: Backend, body: Body, buffers: Buffers, stream: int) -> Profile:
     """Call a body CALLS times while the profiler records, each call from the entry state; the profiler is off again on return.
 
-    Only the first argument set is called. The buffers hold some call's leavings afterwards: it is the caller who leaves one call in them.
+    Argument sets are called in turns. The buffers hold some call's leavings afterwards: it is the caller who leaves one call in them.
     """
 
     def prepare() -> None:
@@ -109,10 +110,11 @@ def take_profile(backend: Backend, body: Body, buffers: Buffers, stream: int) ->
     with quiet_host():
         try:
             with backend.profiler.recording(detail=True) as recording:
-                for _ in range(CALLS + 1):
+                # The first one is called once before, which is not looked at.
+                for number in (0, *range(max(CALLS, min(body.sets, MOST_SETS)))):
                     prepare()
                     with recording.window():
-                        body(0)
+                        body(number % body.sets)
                     backend.synchronize()
                 calls = recording.read()[1:]
         except ProfilerError as error:
