@@ -62,7 +62,7 @@ def pytest_collection(session: pytest.Session) -> None:
     backend = _state(session.config).runtime.backend
     why = "" if backend is None else backend.profiler.missing()
     if why:
-        message = f"--gpuperf-clock=cupti: {why}"
+        message = f"--gpuperf-clock=cupti: {why}\nInstall pytest-gpuperf[cupti] in the version of the CUDA libraries, or ask for another source."
         raise pytest.UsageError(message)
 
 
