@@ -58,12 +58,13 @@ def _refuse_misspelt(fn: Callable[..., Any], kw: Mapping[str, Any], options: Seq
     """Name the option that was meant: a misspelt one is the body's argument, and the body's TypeError would not say so."""
     for name in kw:
         near = difflib.get_close_matches(name, options, 1, 0.75)
-        if near and not _takes(fn, name):
+        if near and not takes(fn, name):
             message = f"{verb}: no option {name!r}, and the body takes no such argument; nearest {near[0]!r}"
             raise TypeError(message)
 
 
-def _takes(fn: Callable[..., Any], name: str) -> bool:
+def takes(fn: Callable[..., Any], name: str) -> bool:
+    """Return whether a body takes an argument of this name; where that cannot be known it may."""
     try:
         parameters = inspect.signature(fn).parameters
     except (TypeError, ValueError):

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pytest_gpuperf.arguments import read_body, read_cache
+from pytest_gpuperf.arguments import read_body, read_cache, takes
 from pytest_gpuperf.case import Check
 from pytest_gpuperf.comparison import Comparison
 from pytest_gpuperf.device.streams import handle_of
@@ -66,6 +66,10 @@ class Given:
             if not callable(function):
                 message = f"compare: version {version!r} is {type(function).__name__}, which cannot be called; pass the function itself"
                 raise TypeError(message)
+            for option in _OF_MEASURE:
+                if option in self.kw and not takes(function, option):
+                    message = f"compare: no option {option!r}, which is measure's, and version {version!r} takes no such argument"
+                    raise TypeError(message)
         return {
             version: read_body(
                 function, self.args, self.inputs, self.kw, self.work, self.setup, varies=self.varies, options=_OPTIONS, verb="compare"
@@ -76,6 +80,10 @@ class Given:
 
 #: What compare() takes by name for itself.
 _OPTIONS = tuple(name for name in inspect.signature(Given).parameters if name not in {"versions", "args", "kw"})
+
+
+#: What measure() takes by name, and compare() has no use for: versions take turns, spaced, on the device clock, and `require` has the limits.
+_OF_MEASURE = ("budget", "clock", "duty", "samples")
 
 
 def run_comparison(runtime: Runtime, case: Case, given: Given) -> Comparison:
