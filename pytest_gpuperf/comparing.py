@@ -70,7 +70,7 @@ class Given:
             for word in _NOT_HERE & self.kw.keys():
                 # Handed on to a body that takes any word, it would be dropped in silence.
                 if not takes(function, word, any_word=False):
-                    message = f"compare: no option {word!r}: versions alternate on the device clock, with rests; that is for measure()"
+                    message = f"compare: no option {word!r}, which is measure's, and version {version!r} takes no such argument"
                     raise TypeError(message)
         return {
             version: read_body(
@@ -84,6 +84,8 @@ class Given:
 _NOT_HERE = frozenset({"duty", "clock", "budget", "samples"})
 #: What compare() takes by name for itself.
 _OPTIONS = tuple(name for name in inspect.signature(Given).parameters if name not in {"versions", "args", "kw"})
+
+
 
 
 def run_comparison(runtime: Runtime, case: Case, given: Given) -> Comparison:

@@ -64,7 +64,7 @@ class GpuPerf:
         >>> gpuperf.graph(fake.kernel(5e-6))
         Traceback (most recent call last):
         pytest_gpuperf.errors.NotCapturable: cannot capture FakeKernel: the body launches on the legacy default stream, which a capture forbids ...
-        Launch on gpuperf.stream, as kernel[grid, block, gpuperf.stream].
+        Launch on gpuperf.stream, read inside the body at each call: kernel[grid, block, gpuperf.stream](...).
         """
         __tracebackhide__ = True
         from pytest_gpuperf.timing.graph import Graph, capture

@@ -9,6 +9,7 @@ from pytest_gpuperf.budgets.collect import choose, read_limits
 from pytest_gpuperf.budgets.grammar import RELATIVE
 from pytest_gpuperf.budgets.judge import Judgement, judge, unjudged
 from pytest_gpuperf.errors import BadBudget, BudgetExceeded, Inconclusive, Unmeasured
+from pytest_gpuperf.format import plural
 from pytest_gpuperf.metrics import METRICS, metric, metric_names, nearest
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, UNMEASURED, Reason
 from pytest_gpuperf.values import Value
@@ -29,6 +30,8 @@ __tracebackhide__ = True
 #: Quantities that rest on Work, and on which parts of it.
 _RESTS_ON: dict[str, tuple[str, ...]] = {"bandwidth": ("bytes",), "tflops": ("flops",)}
 _ALL_WORK = ("bytes", "flops")
+#: What records of single calls tell, whatever the source of the time is.
+_PROFILED = {row.name for row in METRICS if row.source == "cupti"}
 _ARGUMENTS = {"bytes": "reads=..., writes=...", "flops": "flops=..., kind=..."}
 
 
@@ -186,9 +189,11 @@ class Measurement:
         """Say how a value was taken: what is known of the device clock's samples is not true of the host's."""
         if value.exact:
             return f"counted exactly, source {value.source}"
+        if value.name in _PROFILED:
+            return f"{plural(value.samples, 'call')} recorded by {value.source.upper()}"
         if value.source != "host":
             return self.context
-        return f"{value.samples} {'sample' if value.samples == 1 else 'samples'}, host clock"
+        return f"{plural(value.samples, 'sample')}, host clock"
 
     def _drift_of(self, quantity: str, unit: str) -> Drift | None:
         """Return the drift of the time in the unit of a limit."""

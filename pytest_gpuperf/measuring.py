@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.device.profiler import ProfilerError
 from pytest_gpuperf.device.streams import handle_of
-from pytest_gpuperf.errors import NoSource
+from pytest_gpuperf.errors import NoSource, NotCapturable
 from pytest_gpuperf.measurement import Measurement
 from pytest_gpuperf.nvtx_ranges import measurement_range, slug
 from pytest_gpuperf.roofline import Roofline
@@ -86,6 +86,9 @@ def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement
                 cause = error.reason.cause
                 message = f"clock={wanted.clock!r}: {cause.code}: {error.reason.detail or cause.sentence}\nNext: {cause.next_step}, or ask for another source."
                 raise NoSource(message) from error
+            except NotCapturable as error:
+                # Of the frames up to here only contextlib's would show; where the body was stopped is in its cause.
+                raise error.with_traceback(None) from error.__cause__
         case.selfchecked = case.selfchecked or (request.selfcheck and timed.details["samples"] is not None)
         seconds = runtime.backend.now() - began
 

@@ -55,14 +55,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> None:
-    """Refuse, before anything is collected, a source of times that this machine does not have."""
+    """Refuse, before anything is collected, a source of times that cannot be had: here, or by a qualification."""
     options = session.config.stash.get(_OPTIONS, None)
-    if options is None or not options.enabled or options.clock != "cupti" or session.config.option.collectonly:
+    if options is None or not options.enabled or options.clock == "device" or session.config.option.collectonly:
+        return
+    if options.qualify:
+        message = f"--gpuperf-qualify measures with the device clock, which --gpuperf-clock={options.clock} does not ask for\nRun it with --gpuperf-clock=device."
+        raise pytest.UsageError(message)
+    if options.clock != "cupti":
         return
     backend = _state(session.config).runtime.backend
     why = "" if backend is None else backend.profiler.missing()
     if why:
-        message = f"--gpuperf-clock=cupti: {why}"
+        message = f"--gpuperf-clock=cupti: {why}\nInstall pytest-gpuperf[cupti] in the version of the CUDA libraries, or ask for another source."
         raise pytest.UsageError(message)
 
 

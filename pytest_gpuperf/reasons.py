@@ -36,7 +36,7 @@ REASONS: tuple[Cause, ...] = (
     Cause("body-failed", UNMEASURED, "the test ended before this measurement", "mend the error that ended it"),
     Cause("sync", UNMEASURED, "the body synchronises with the host, so it has no time of its own on the device", "move the synchronisation out of the body, or judge wall_time"),
     Cause("queue-full", UNMEASURED, "one call of the body queues more launches than a held stream takes, about 1,000", "measure gpuperf.graph(fn), or a part of the body, or judge wall_time"),
-    Cause("not-capturable", UNMEASURED, "one call of the body cannot be captured into a graph", "launch on gpuperf.stream inside the body, or measure gpuperf.graph(fn)"),
+    Cause("not-capturable", UNMEASURED, "one call of the body cannot be captured into a graph", "launch on gpuperf.stream, read inside the body at each call; or install pytest-gpuperf[cupti], which counts without a capture"),
     Cause("allocator-unknown", UNMEASURED, "nothing here sees every allocation of the body", "install pytest-gpuperf[cupti], which sees those of the driver"),
     Cause("no-cupti", UNMEASURED, "a profiler is needed, and CUPTI cannot be used in this process", "install pytest-gpuperf[cupti], in the version of the CUDA libraries"),
     Cause("cupti-taken", UNMEASURED, "another profiler is the one subscriber that CUPTI takes in this process", "take torch.profiler, or what else profiles, out of this process; or run this case in one of its own"),

@@ -86,9 +86,15 @@ class State:
 
     def say(self, text: str) -> None:
         """Print one line on the terminal, where this process has one."""
-        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None:
+        plugins = self.config.pluginmanager
+        reporter, capture = plugins.get_plugin("terminalreporter"), plugins.get_plugin("capturemanager")
+        if reporter is None:
+            return
+        # Within a test the terminal's own stream is captured: who waits is to see it now, not with the failure.
+        with contextlib.nullcontext() if capture is None else capture.global_and_fixture_disabled():
             reporter.ensure_newline()
+            if self.config.get_terminal_writer().width_of_current_line:  # -q: dots without a file's name
+                reporter.write_line("")
             reporter.write_line(f"gpuperf: {text}", yellow=True)
 
     def read_item(self, item: pytest.Item) -> None:

@@ -102,6 +102,7 @@ def test_a_limit_is_read(quantity, text, expected):
         ("time", "<= 12 us\nand >= 3 us", "not a limit"),
         ("time", ">= -3 us", "-3 decides nothing: time is a finite number, 0 or more"),
         ("time", "<= 1e999 us", "1e999 decides nothing: time is a finite number"),
+        ("launches", "== 1.5", "launches is a count, which 1.5 is not: write a whole number"),
         ("time", 12e-6, "a limit is a string such as '<= 12 us'"),
         ("time", None, "a limit is a string such as '<= 12 us'"),
     ],

@@ -145,7 +145,7 @@ def test_held(gpuperf, fake, n):
     runs: list = [None, None]
 
     def run(place: int) -> None:
-        runs[place] = made[place].run_pytest("-s")
+        runs[place] = made[place].run_pytest()
 
     threads = [threading.Thread(target=run, args=(place,)) for place in range(2)]
     uuid = f"GPU-t2-together-{threading.get_native_id()}"

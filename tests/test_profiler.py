@@ -59,6 +59,9 @@ def test_every_count_of_a_busy_body(fake, gpuperf):
     assert m.kernels_by_name["body"][0] == 2
     assert 8 * US < m.busy_time.point < 14 * US
     assert m.api_time > 7 * fake.spec.host_cost
+    # They are of the calls that were recorded, not of the samples of the time.
+    with pytest.raises(BudgetExceeded, match=r"api_time: .* interval [^,]*, \d+ calls recorded by CUPTI\)$"):
+        m.require(api_time="<= 1 ns")
 
 
 def test_the_lines_that_wait_are_those_of_the_user(fake, gpuperf):

@@ -145,6 +145,12 @@ def test_a_session_without_the_option_qualifies_nothing_and_its_record_has_no_wo
     assert "qualification" not in result.stdout
 
 
+def test_another_source_of_times_is_refused_and_not_left_out():
+    result = Example(FAKE).run_pytest(*SMALL, "--gpuperf-clock=graph")
+    assert result.returncode == 4
+    assert "ERROR: --gpuperf-qualify measures with the device clock, which --gpuperf-clock=graph does not ask for" in result.stdout + result.stderr
+
+
 def test_a_failed_collection_is_not_followed_by_a_qualification():
     result = Example(FAKE | {"test_it.py": "import nothing_of_this_name\n"}).run_pytest(*SMALL)
     assert result.returncode == 2

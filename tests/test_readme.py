@@ -50,6 +50,20 @@ def batches():
 
 
 @pytest.fixture
+def launch(gpuperf):
+    return FAKE.kernel(15e-6, stream=lambda: gpuperf.stream)
+
+
+@pytest.fixture
+def sized():
+    def make(rows):
+        one = Staged(elements=rows)
+        return one.commit, one.bytes
+
+    return make
+
+
+@pytest.fixture
 def kernel():
     return FAKE.kernel(15e-6, reads=lambda source, cache: [source], writes=lambda source, cache: [cache])
 """

@@ -96,6 +96,14 @@ def test_curves_fit_their_pictures_and_the_window(browser: Any, tmp_path: Path, 
     assert visit.quiet()
 
 
+@pytest.mark.parametrize("width", [DESKTOP, PHONE])
+def test_long_words_of_a_reason_break(browser: Any, tmp_path: Path, width: int) -> None:
+    told = case(1, "UNMEASURED", random.Random(1), kind="sync")
+    told["reasons"][0]["sentence"] = f"the body synchronises in {'.'.join(['a_module_of_a_long_name'] * 8)}.synchronize"
+    visit = Visit(browser, write(assemble([told]), tmp_path / "page.html"), viewport={"width": width, "height": 800})
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
 def test_light_and_dark_differ(browser: Any, page_path: Path) -> None:
     papers = {Visit(browser, page_path, color_scheme=scheme).page.evaluate("getComputedStyle(document.body).backgroundColor") for scheme in ("light", "dark")}
     assert len(papers) == 2

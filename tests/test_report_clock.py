@@ -54,6 +54,12 @@ def test_small_steps_are_not_cliffs() -> None:
     assert max(places) - min(places) < 20
 
 
+def test_a_clock_that_never_moves_takes_little_room() -> None:
+    flat, moving = ([float(height) for height in re.findall(r'viewBox="0 0 460 (\d+)"', clock_trace(rounds(**changes), 1980))] for changes in ({}, {"effective_clock": 1900.0}))
+    assert flat == [38]
+    assert moving == [82]
+
+
 def test_a_round_without_stamps_is_drawn_by_nvml_and_says_so() -> None:
     drawn = clock_trace(rounds(effective_clock=None), 1980)
     assert drawn.count("<circle") == 9
@@ -77,7 +83,7 @@ def test_titles_are_escaped() -> None:
 
 def test_words_of_the_page_keep_discarded_rounds_apart() -> None:
     lines = evidence_lines(rounds(effective_clock=1500.0, throttle=4, sm_clock=1600, discarded="power-limited"))
-    assert "SM by stamps 1,995..1,996 MHz, SM 1980 MHz" in lines[0].replace("1,980", "1980")
+    assert "SM by stamps 1,995..1,996 MHz, SM by NVML 1980 MHz" in lines[0].replace("1,980", "1980")
     assert lines[-1] == "1 round discarded: power-limited"
     assert not any("changed" in line for line in lines)
 

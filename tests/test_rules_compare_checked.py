@@ -141,6 +141,7 @@ def test_unknown_versions_have_their_nearest_name():
         ({"one": print, "two": 3}, {}, "compare: version 'two' is int, which cannot be called; pass the function itself"),
         ({"one": print, "": print}, {}, "compare: '' is no name of a version; a name is a text such as 'kernel'"),
         ({"one": lambda: 0, "two": lambda: 0}, {"output": []}, "compare: no option 'output', and the body takes no such argument; nearest 'outputs'"),
+        ({"one": lambda duty: 0, "two": lambda: 0}, {"duty": "sustained"}, "compare: no option 'duty', which is measure's, and version 'two' takes no such argument"),
         ({"one": print, "two": print}, {"cache": "clod"}, "cache='clod': no such cache state; nearest 'cold'"),
         ({"one": print, "two": print}, {"inputs": []}, "inputs=[]: needs at least one argument set"),
     ],

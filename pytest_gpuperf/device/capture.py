@@ -37,7 +37,7 @@ FORBIDDEN: tuple[Forbidden, ...] = (
     ),
     Forbidden(
         906, "CUDA_ERROR_STREAM_CAPTURE_IMPLICIT", "cudaErrorStreamCaptureImplicit", "legacy stream depend on a capturing blocking stream",
-        "it uses the legacy default stream", "launch on gpuperf.stream, as kernel[grid, block, gpuperf.stream]",
+        "it uses the legacy default stream", "launch on gpuperf.stream, read inside the body at each call: kernel[grid, block, gpuperf.stream](...)",
     ),
     Forbidden(
         904, "CUDA_ERROR_STREAM_CAPTURE_UNJOINED", "cudaErrorStreamCaptureUnjoined", "unjoined work",

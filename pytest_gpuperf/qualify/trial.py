@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from typing import TYPE_CHECKING, Any
 
+from pytest_gpuperf.format import plural
 from pytest_gpuperf.qualify.plan import LEVELS, process_pairs, turns
 from pytest_gpuperf.qualify.rule import PROMISES, RULE, THRESHOLDS, Kept, Pair, curve, judge, keep, pair
 from pytest_gpuperf.qualify.subject import SUBJECTS, Bench
@@ -50,7 +51,7 @@ def qualify(tools: Instruments, setting: Setting, elsewhere: Elsewhere, say: Cal
     bench = Bench(tools, cache=setting.cache, limit=setting.limit, seed=setting.seed)
     try:
         kernels = _kernels(bench)
-        say(f"qualification: {', '.join(f'{one.name} {one.time.point * 1e6:.2f} us' for one in kernels.values())}, {setting.pairs} pairs each")
+        say(f"qualification: {', '.join(f'{one.name} {one.time.point * 1e6:.2f} us' for one in kernels.values())}, {plural(setting.pairs, 'pair')} each")
         pairs: list[Pair] = []
         reason = None
         try:

@@ -49,7 +49,7 @@ def evidence_lines(evidence: list[dict[str, Any]]) -> list[str]:
     """
     left_out = [row["discarded"] for row in evidence if row.get("discarded")]
     evidence = [row for row in evidence if not row.get("discarded")]
-    spans = [("SM by stamps", "effective_clock", "MHz"), ("SM", "sm_clock", "MHz"), ("memory", "memory_clock", "MHz"), ("", "temperature", "C"), ("", "power", "W")]
+    spans = [("SM by stamps", "effective_clock", "MHz"), ("SM by NVML" if any(row.get("effective_clock") is not None for row in evidence) else "SM", "sm_clock", "MHz"), ("memory", "memory_clock", "MHz"), ("", "temperature", "C"), ("", "power", "W")]
     told = [_span(name, [row[key] for row in evidence if row.get(key) is not None], unit) for name, key, unit in spans]
     lines = [", ".join(part for part in told if part)]
     masks = list(dict.fromkeys(row["throttle"] for row in evidence if row.get("throttle") is not None))

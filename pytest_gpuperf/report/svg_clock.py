@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _WIDTH, _LEFT, _RIGHT = 460.0, 44.0, 448.0
-_TOP, _BASE, _HEIGHT = 14.0, 74.0, 82.0
+_TOP, _BASE, _BELOW = 14.0, 74.0, 8.0
+#: Where all clocks lie within this share of the highest there is a line to see, and no more room than it needs.
+_FLAT, _FLAT_BASE = 0.01, 30.0
 _NVML_HALF = 5.0
 #: The drawing spans at least this share of the clock: steps of one multiplier are not cliffs.
 _LEAST_SPAN = 0.06
@@ -35,10 +37,12 @@ def clock_trace(evidence: Sequence[dict[str, Any]], sm_clock: float | None = Non
     known = [float(row[key]) for row in evidence for key in ("effective_clock", "sm_clock") if row.get(key) is not None]
     if not known:
         return ""
-    low, high = _span([*known, sm_clock] if sm_clock else known)
+    clocks = [*known, sm_clock] if sm_clock else known
+    low, high = _span(clocks)
+    base = _FLAT_BASE if max(clocks) - min(clocks) <= _FLAT * max(clocks) else _BASE
 
     def y(clock: float) -> float:
-        return round(_BASE - (clock - low) / (high - low) * (_BASE - _TOP), 1)
+        return round(base - (clock - low) / (high - low) * (base - _TOP), 1)
 
     step = (_RIGHT - _LEFT) / len(evidence)
     places = [round(_LEFT + step * (number + 0.5), 1) for number in range(len(evidence))]
@@ -46,11 +50,11 @@ def clock_trace(evidence: Sequence[dict[str, Any]], sm_clock: float | None = Non
     half = min(_NVML_HALF, 0.4 * step)
     return "".join(
         [
-            f'<svg class="dist clock" viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" role="img" aria-label="{escape(_described(evidence), quote=True)}">',
-            f'<path class="axis" d="M{_LEFT:g} {_BASE:g}H{_RIGHT:g}"/>',
+            f'<svg class="dist clock" viewBox="0 0 {_WIDTH:g} {base + _BELOW:g}" role="img" aria-label="{escape(_described(evidence), quote=True)}">',
+            f'<path class="axis" d="M{_LEFT:g} {base:g}H{_RIGHT:g}"/>',
             _labels(min(known), max(known), sm_clock, y),
             f'<path class="trace" d="M{"L".join(f"{x:g} {at:g}" for x, at in stamped)}"/>' if len(stamped) > 1 else "",
-            *(_round(number, row, x, y, half) for number, (x, row) in enumerate(zip(places, evidence, strict=True), 1)),
+            *(_round(number, row, x, y, half, base) for number, (x, row) in enumerate(zip(places, evidence, strict=True), 1)),
             "</svg>",
         ]
     )
@@ -75,7 +79,7 @@ def _labels(lowest: float, highest: float, sm_clock: float | None, y: Callable[[
     return line + "".join(parts)
 
 
-def _round(number: int, row: dict[str, Any], x: float, y: Callable[[float], float], half: float) -> str:
+def _round(number: int, row: dict[str, Any], x: float, y: Callable[[float], float], half: float, base: float) -> str:
     clock, nvml = row.get("effective_clock"), row.get("sm_clock")
     known = clock if clock is not None else nvml
     drawn = f'<path class="nvml" d="M{x - half:g} {y(nvml):g}h{2 * half:g}"/>' if nvml is not None else ""
@@ -84,7 +88,7 @@ def _round(number: int, row: dict[str, Any], x: float, y: Callable[[float], floa
     elif clock is not None:
         drawn += f'<circle class="dot" cx="{x:g}" cy="{y(clock):g}" r="2.4"/>'
     # A wide, invisible column: the title shows wherever the pointer is over the round.
-    column = f'<path class="touch" d="M{x:g} {_TOP:g}V{_BASE:g}"/>'
+    column = f'<path class="touch" d="M{x:g} {_TOP:g}V{base:g}"/>'
     return f"<g><title>{escape(_title(number, row))}</title>{drawn}{column}</g>"
 
 

@@ -106,7 +106,7 @@ class Watch:
         what = "launches on" if door.launches else "switches to"
         if handle in LEGACY_HANDLES:
             said = f"the body {what} the legacy default stream, which a capture forbids (CUDA_ERROR_STREAM_CAPTURE_IMPLICIT)"
-            self._stop(said, "Launch on gpuperf.stream, as kernel[grid, block, gpuperf.stream].")
+            self._stop(said, "Launch on gpuperf.stream, read inside the body at each call: kernel[grid, block, gpuperf.stream](...).")
         self._stop(f"the body {what} stream {handle:#x}, which is not captured", "Launch on gpuperf.stream, or let that stream wait for it first.")
 
     def _stop(self, what: str, next_step: str) -> None:

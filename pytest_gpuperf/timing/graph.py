@@ -190,7 +190,7 @@ def _capture(backend: Backend, on_stream: OnStream, call: Callable[[], Any], nam
         except Exception as error:  # noqa: BLE001 - which of the two is the cause is decided below
             failure = error if failure is None else failure
         if failure is None and not nodes:
-            failure = NotCapturable("it launched nothing on gpuperf.stream, nor on what waits for it\nLaunch on gpuperf.stream, as kernel[grid, block, gpuperf.stream].")
+            failure = NotCapturable("it launched nothing on gpuperf.stream, nor on what waits for it\nLaunch on gpuperf.stream, read inside the body at each call: kernel[grid, block, gpuperf.stream](...).")
     if failure is not None:
         if ended is not None:
             road.free(ended)
