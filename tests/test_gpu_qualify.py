@@ -45,7 +45,7 @@ def test_every_kernel_is_as_long_as_it_is_named_and_five_percent_more_work_are_f
     for subject in SUBJECTS:
         plain, slow = (bench.time(pace.iterations(subject.seconds, slowdown)).point for slowdown in (0.0, 0.05))
         # Where its memory lies costs a cold kernel 0.4 us now and then.
-            assert plain == pytest.approx(subject.seconds, rel=0.15, abs=0.45e-6)
+        assert plain == pytest.approx(subject.seconds, rel=0.15, abs=0.45e-6)
         assert slow / plain == pytest.approx(1.05, abs=0.03)
 
 
