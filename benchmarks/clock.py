@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from clock_kernel import POWERS, footprint, make_body, make_current, make_kernel
 from clock_peers import PEERS, ask_cuda_bench, ask_ncu
-from clock_table import lines_of, markdown_of
+from clock_table import lines_of, page_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +55,7 @@ def main() -> None:
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
     if arguments.markdown is not None:
-        arguments.markdown.write_text(markdown_of(found), encoding="utf-8")
+        arguments.markdown.write_text(page_of(found), encoding="utf-8")
 
 
 def measure(powers: tuple[int, ...], skip: frozenset[str]) -> dict[str, Any]:

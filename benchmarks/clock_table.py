@@ -146,6 +146,12 @@ def markdown_of(found: dict[str, Any]) -> str:
     return "\n".join(made)
 
 
+def page_of(found: dict[str, Any]) -> str:
+    """Return docs/clock-table.md."""
+    head = "# The clock beside its peers and its oracles\n\nWritten by `benchmarks/clock.py`; microseconds; [clock.md](clock.md) says what the columns are worth.\n\n"
+    return f"{head}{markdown_of(found).rstrip()}\n"
+
+
 def _aligned(table: list[list[str]]) -> Iterator[str]:
     widths = [max(len(line[place]) for line in table) for place in range(len(table[0]))]
     for line in table:

@@ -38,6 +38,7 @@ class Stand:
         self.SubscriberParams = lambda: types.SimpleNamespace(ptr=0, old_subscriber_name="")
         self.enabled, self.clock, self.number, self.pending = [], 1_795_690_475_630_644_964, 0, []
         self.lost, self.silent, self.taken, self.subscribed, self.registered = 0, False, False, None, 0
+        self.detached = 0
         self.watched, self.held = set(), False
 
     def activity_register_callbacks(self, requested, completed):
@@ -75,6 +76,12 @@ class Stand:
     def unsubscribe(self, subscriber):
         self.subscribed = None
         self.watched.clear()
+
+    def finalize(self):
+        # With a subscriber or an activity left on it would take them along.
+        assert self.subscribed is None
+        assert not self.enabled
+        self.detached += 1
 
     def enable_callback(self, on, subscriber, domain, number):
         self.watched.add((domain, number))
@@ -170,7 +177,7 @@ def test_a_callback_that_fails_does_not_fail_the_call(stand, profiler):
     assert len(records.work) == 1
 
 
-def test_callbacks_are_registered_once_and_windows_are_read_once(stand, profiler):
+def test_each_recording_registers_its_callbacks_detaches_at_its_end_and_reads_windows_once(stand, profiler):
     with profiler.recording() as recording:
         for name in ("one", "two"):
             with recording.window():
@@ -179,8 +186,9 @@ def test_callbacks_are_registered_once_and_windows_are_read_once(stand, profiler
         with recording.window():
             stand.kernel("three")
         assert [[one.name for one in records.work] for records in recording.read()] == [["three"]]
+    assert (stand.registered, stand.detached) == (1, 1)
     recorded(profiler, stand.kernel)
-    assert stand.registered == 1
+    assert (stand.registered, stand.detached) == (2, 2)
 
 
 def test_a_profiler_that_records_nothing_says_so_before_the_body_runs(stand, profiler):

@@ -95,9 +95,6 @@ def _scale(row: Metric, digits: str, unit: str, here: str) -> tuple[float, str]:
     if number < 0 or not math.isfinite(float(number)):
         message = f"{here}: {digits} decides nothing: {row.name} is a finite number, 0 or more"
         raise BadBudget(message)
-    if row.unit == "1" and number % 1:
-        message = f"{here}: {row.name} is a count, which {digits} is not: write a whole number"
-        raise BadBudget(message)
     spelled = " ".join(unit.split())
     spelled = "x" if spelled == "×" else "x roof" if spelled in {"xroof", "× roof", "×roof"} else spelled
     if spelled in RELATIVE:
@@ -105,6 +102,9 @@ def _scale(row: Metric, digits: str, unit: str, here: str) -> tuple[float, str]:
             return float(number), spelled
         allowed = f"it takes {' or '.join(row.relative)}" if row.relative else "it has no roof"
         message = f"{here}: {row.name} cannot be held against {spelled!r}: {allowed}"
+        raise BadBudget(message)
+    if row.unit == "1" and number % 1:
+        message = f"{here}: {row.name} is a count, which {digits} is not: write a whole number"
         raise BadBudget(message)
     known = UNITS.get(row.unit, {})
     # Of the spellings of a unit, those that anybody can type: the two letters mu look the same.
