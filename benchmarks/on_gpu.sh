@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU, in one go: device check, suites with the qualification (a run file and a page), GPU tests, our clock beside its peers.
-# Where the tree has no .git, GPUPERF_COMMIT names the commit for the run file.
+# GPUPERF_COMMIT names the commit for the run file, where the tree is a copy.
 # Usage: benchmarks/on_gpu.sh FOLDER [PART ...]; parts: check suites tests clock (all unless named). Logs and results go to FOLDER.
 set -u
 out=$1; shift
 parts=${*:-check suites tests clock}
 mkdir -p "$out"
 export PYTHONUNBUFFERED=1 NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS=0
+# A copy of the tree may carry a .git that is not its own: where the commit is named, git is not asked.
+[ -z "${GPUPERF_COMMIT:-}" ] || export GIT_DIR=/dev/null
 for part in $parts; do
   began=$(date +%s)
   case $part in
