@@ -6,8 +6,6 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_gpuperf.metrics import nearest
-
 if TYPE_CHECKING:
     import pytest
 
@@ -128,6 +126,9 @@ def without_effect(config: pytest.Config) -> list[str]:
 
 def _convert(option: Option, given: Any, where: str, base: Path) -> Any:
     if option.choices and given and given not in option.choices:
+        # Not before it is needed: every pytest session imports this module, whether it uses the plugin or not.
+        from pytest_gpuperf.metrics import nearest
+
         swallowed = f" (without '=' the option takes the next word: write {option.flag}={option.bare})" if option.bare and where == option.flag else ""
         message = f"{where}: {given!r} is none of its values{nearest(str(given), option.choices)}{swallowed}"
         raise OptionError(message)
