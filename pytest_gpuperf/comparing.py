@@ -86,8 +86,6 @@ _NOT_HERE = frozenset({"duty", "clock", "budget", "samples"})
 _OPTIONS = tuple(name for name in inspect.signature(Given).parameters if name not in {"versions", "args", "kw"})
 
 
-
-
 def run_comparison(runtime: Runtime, case: Case, given: Given) -> Comparison:
     """Run a comparison and enter it into the case; raises NotIdentical where versions, or calls of one, leave different bits."""
     __tracebackhide__ = True

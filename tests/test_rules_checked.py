@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 
 import numpy as np
@@ -302,3 +303,20 @@ def test_strided_outputs_are_poisoned_and_digested_alone():
     assert (whole.numpy()[:, ::2] == 7).all()
     assert (whole.numpy()[:, 1::2] == -1).all(), "what lies between is left alone"
     assert np.array_equal(part.numpy(), np.full((8, 8), 7))
+
+
+def test_arrays_that_only_a_cycle_holds_do_not_count_against_a_snapshot():
+    fake = device(memory=64 << 20, **STILL)
+    state = fake.array(16 << 20, "uint8")
+    state.numpy()[:] = 0
+    held = [fake.array(24 << 20, "uint8")]
+    held.append(held)
+    gc.disable()
+    try:
+        del held
+        free = fake.memory()[0]
+        assert state.nbytes > free // 2
+        m = measured(fake, fake.kernel(50 * US, writes=[state]), inout=[state])
+    finally:
+        gc.enable()
+    assert m.time.number is not None
