@@ -15,7 +15,7 @@ for part in $parts; do
     check) timeout 300 python3 benchmarks/gpu_check.py --json "$out/gpu_check.json" >"$out/check.log" 2>&1 ;;
     suites) timeout 420 python3 -m pytest -p pytest_gpuperf.plugin -p no:cacheprovider --gpuperf --gpuperf-qualify --gpuperf-pairs ${PAIRS:-48} suites -q \
         --gpuperf-json reports/run.json --gpuperf-report reports/latest.html >"$out/suites.log" 2>&1; status=$?; cp reports/run.json reports/latest.html "$out/"; (exit $status) ;;
-    tests) timeout 300 python3 -m pytest -p pytest_gpuperf.plugin -p no:cacheprovider -m gpu -q --durations=5 tests/test_gpu_*.py >"$out/tests.log" 2>&1 ;;
+    tests) timeout 590 python3 -m pytest -p pytest_gpuperf.plugin -p no:cacheprovider -m gpu -q --durations=5 tests/test_gpu_*.py >"$out/tests.log" 2>&1 ;;
     clock) timeout 300 python3 benchmarks/clock.py --json "$out/clock.json" --markdown "$out/clock-table.md" >"$out/clock.log" 2>&1 ;;
     *) echo "no part $part; there are check suites tests clock"; exit 2 ;;
   esac
