@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         NotClose,
         NotIdentical,
         RunFileError,
+        TraceError,
         Unmeasured,
     )
     from pytest_gpuperf.fixture import GpuPerf
@@ -39,6 +40,7 @@ _HOMES = {
     "NotClose": "errors",
     "NotIdentical": "errors",
     "RunFileError": "errors",
+    "TraceError": "errors",
     "Unmeasured": "errors",
     "Value": "values",
     "Work": "work",
@@ -58,6 +60,7 @@ __all__ = [
     "NotClose",
     "NotIdentical",
     "RunFileError",
+    "TraceError",
     "Unmeasured",
     "Value",
     "Work",

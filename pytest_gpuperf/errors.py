@@ -40,6 +40,10 @@ class RunFileError(GpuPerfError):
     """A run file or journal that cannot be read or written; names the file and the cause."""
 
 
+class TraceError(GpuPerfError):
+    """A trace of another tool that cannot be read, or a range that it does not have; names the file and the nearest."""
+
+
 class _Undecided(GpuPerfError):
     """Common part of the two errors that end a case without a verdict of PASS or FAIL."""
 

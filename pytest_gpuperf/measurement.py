@@ -187,6 +187,8 @@ class Measurement:
 
     def _context_of(self, value: Value) -> str:
         """Say how a value was taken: what is known of the device clock's samples is not true of the host's."""
+        if value.source == "nsys":
+            return self.context
         if value.exact:
             return f"counted exactly, source {value.source}"
         if value.name in _PROFILED:

@@ -67,6 +67,8 @@ class Value:
     listener: Listener | None = None
     statistics: Mapping[str, Value] = dataclasses.field(default_factory=dict)
     samples: int = 0
+    #: What `low` and `high` are, as a failed budget words it.
+    interval: str = "95 % interval"
 
     #: NumPy's scalars leave an expression with a Value to the Value.
     __array_ufunc__: ClassVar[None] = None

@@ -30,8 +30,10 @@ LAYERS = (
     Layer("case", ("measurement", "roofline", "comparison", "case", "catching", "runtime"), ("facts", "ground", "rooms"), siblings=True),
     Layer("verbs", ("fixture", "arguments", "comparing", "measuring", "profiling", "standalone"), ("facts", "ground", "rooms", "case"), siblings=True),
     Layer("machine", ("machine", "machine_table"), ("facts", "ground", "rooms", "case", "verbs")),
-    Layer("readers", ("report", "reference", "imports"), ("facts", "records")),
-    Layer("commands", ("cli",), ("facts", "records", "readers", "machine", "__init__")),
+    Layer("readers", ("report", "reference"), ("facts", "records")),
+    # Readers of other tools' files: they make Measurements, so that budgets apply to what they read.
+    Layer("traces", ("imports",), ("facts", "ground", "case")),
+    Layer("commands", ("cli",), ("facts", "records", "readers", "traces", "machine", "__init__")),
     Layer("testing", ("testing",), ("facts", "ground")),
     Layer(
         "process",

@@ -100,7 +100,7 @@ def judge(budget: Budget, measurement: str, value: Value, context: str = "", dri
     number = value.point
     words = _OUTSIDE[limit.op] if not decided else "is within"
     off = "" if decided or limit.number == 0 or value.exact else f" by {abs(number - limit.number) / abs(limit.number):.1%}".replace("%", " %")
-    interval = "" if value.exact else f"95 % interval {_bare(low, high, value.unit)}"
+    interval = "" if value.exact else f"{value.interval} {_bare(low, high, value.unit)}"
     details = ", ".join(part for part in (interval, context) if part)
     message = f"{what}: {_show(number, value.unit)} {words} {_show(limit.number, value.unit)}{off}" + (f" ({details})" if details else "")
     return Judgement(budget, measurement, PASS if decided else FAIL, message, None, value)

@@ -1,4 +1,4 @@
-"""gpuperf show: a run as text."""
+"""gpuperf show: a run as text, or a trace of nsys."""
 
 from __future__ import annotations
 
@@ -11,16 +11,25 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+#: What every SQLite database begins with.
+_DATABASE = b"SQLite format 3\0"
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("file", type=Path, metavar="RUN", help="a run file (reports/runs/*.json), a journal (*.jsonl) or a directory of journals")
-    parser.add_argument("case", nargs="?", metavar="CASE", help="a node id, or a part of one (default: all)")
+    parser.add_argument("file", type=Path, metavar="RUN", help="a run file (reports/runs/*.json), a journal (*.jsonl), a directory of journals, or the database of nsys export --type sqlite")
+    parser.add_argument("case", nargs="?", metavar="CASE", help="a node id or the name of a range, or a part of one (default: all)")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the cases."""
+    """Print the cases, or the ranges of a trace."""
     from pytest_gpuperf.cli.output import say
+
+    if is_trace(options.file):
+        from pytest_gpuperf.cli.traces import trace_lines
+
+        say(trace_lines(options.file, options.case))
+        return 0
     from pytest_gpuperf.records.runfile import load
     from pytest_gpuperf.report.qualified import qualification_lines
 
@@ -34,6 +43,18 @@ def run(options: argparse.Namespace) -> int:
         lines += tail(told)
     say(lines)
     return 0
+
+
+def is_trace(path: Path) -> bool:
+    """Say whether a file is for the reader of traces: an SQLite database by its first bytes, or named as a file of nsys."""
+    if path.suffix in {".sqlite", ".nsys-rep", ".qdrep"}:
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_DATABASE)) == _DATABASE
+    except OSError:
+        # What cannot be opened is told by whoever reads run files.
+        return False
 
 
 def chosen(cases: list[dict[str, Any]], wanted: str | None, file: Path) -> list[dict[str, Any]]:

@@ -97,7 +97,7 @@ class Records:
     def launched(self) -> int:
         """How many kernels these calls launched, each of them one, at the least; none is known where launches were captured."""
         names = [bare(one.name) for one in self.calls]
-        return 0 if any("BeginCapture" in one for one in names) else sum(one in _LAUNCHES for one in names)
+        return 0 if any("BeginCapture" in one for one in names) else sum(launches(one) for one in names)
 
     @property
     def waits(self) -> tuple[Call, ...]:
@@ -193,6 +193,15 @@ def waits(name: str) -> bool:
     (True, False)
     """
     return bare(name) in _WAITS
+
+
+def launches(name: str) -> bool:
+    """Say whether a call launches one kernel.
+
+    >>> launches("cudaLaunchKernelExC_v11060"), launches("cudaGraphLaunch_v10000")
+    (True, False)
+    """
+    return bare(name) in _LAUNCHES
 
 
 def windows_of(
