@@ -180,7 +180,7 @@ def first_calls(instruments: Instruments, request: Request, buffers: Buffers) ->
     prepare(0)
     _, kind = watch_kind(lambda: body(0))
     host = 0.0
-    busy = []
+    busy: list[float] = []
     same = True
     for index in range(max(body.sets, _LOOKS)):
         # One call that leaves the device idle shows that no call has to keep it busy: a slow host only seems to.
