@@ -76,7 +76,7 @@ def listing_of(ncu: str) -> str:
 def ask(command: Sequence[str]) -> str | Reason:
     """Return what a short command prints; a reason where it cannot be run."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_ANSWER_SECONDS, check=False, stdin=subprocess.DEVNULL)  # noqa: S603
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_ANSWER_SECONDS, check=False, stdin=subprocess.DEVNULL)
     except (OSError, subprocess.TimeoutExpired) as error:
         return Reason("ncu-failed", f"{' '.join(command)}: {error}")
     return done.stdout
@@ -114,7 +114,7 @@ def explain(log: str) -> tuple[Reason, bool] | None:
 
 
 def last_error(log: str) -> str:
-    """Return the last error of a log, else its last line; empty for an empty log.
+    r"""Return the last error of a log, else its last line; empty for an empty log.
 
     >>> last_error("==PROF== Connected\\n==ERROR== The application returned an error code (6).\\n==PROF== Report: a.ncu-rep")
     'The application returned an error code (6).'

@@ -40,7 +40,7 @@ class ReportError(Exception):
 class Plan:
     """What is to be profiled: cases by key, full names of counters, where everything goes, and how long a case may take."""
 
-    ncu: str
+    program: str
     metrics: tuple[str, ...]
     items: tuple[Key, ...]
     folder: Path
@@ -85,7 +85,7 @@ def take(plan: Plan, start: Start, read: Read, say: Callable[[str], None]) -> Ta
         folder = plan.folder / f"ncu-{taken.starts}"
         folder.mkdir(parents=True, exist_ok=True)
         child, environment = start(left, folder)
-        line = ncu.command(plan.ncu, plan.metrics, report, folder / "ncu.log", child, plan.replay)
+        line = ncu.command(plan.program, plan.metrics, report, folder / "ncu.log", child, plan.replay)
         watch = Watch(len(taken.cases), len(plan.items), plan.limit, say)
         ended = run(line, environment, plan.cwd, folder, watch)
         left = _settle(taken, ended, left, report, read)
@@ -130,7 +130,7 @@ def run(line: Sequence[str], environment: Mapping[str, str], cwd: Path, folder: 
     follower = Follower(folder)
     late = False
     with (folder / "child.log").open("wb") as output:
-        process = subprocess.Popen(line, cwd=cwd, env=dict(environment), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)  # noqa: S603
+        process = subprocess.Popen(line, cwd=cwd, env=dict(environment), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
         try:
             while process.poll() is None:
                 follower.look()

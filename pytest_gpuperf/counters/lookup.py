@@ -1,0 +1,117 @@
+"""From the profiled run to Values: the counters of one measurement, each with what is known against it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from pytest_gpuperf.counters.combine import combine
+from pytest_gpuperf.counters.honest import absorbed, apart
+from pytest_gpuperf.counters.names import TIME, counter
+from pytest_gpuperf.counters.results import Profiled
+from pytest_gpuperf.reasons import Reason, reason_record
+from pytest_gpuperf.values import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pytest_gpuperf.counters.honest import Side
+    from pytest_gpuperf.counters.names import Counter
+    from pytest_gpuperf.values import Listener
+    from pytest_gpuperf.work import Work
+
+DRAM_READ, DRAM_WRITE = "dram__bytes_read.sum", "dram__bytes_write.sum"
+#: What every profiled run collects besides what was asked for: weights, and the bytes that Work is held against. They take no pass of their own.
+ALWAYS = (TIME, DRAM_READ, DRAM_WRITE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Lookup:
+    """The counters of one measurement: what the profiled run has of it, or why it has nothing; and what the timed run knows of the body."""
+
+    found: Profiled | Reason
+    work: Work | None = None
+    l2_bytes: int | None = None
+    listener: Listener | None = None
+
+    @property
+    def hole(self) -> Reason | None:
+        """Why no counter of this measurement is known; None where some are."""
+        return self.found if isinstance(self.found, Reason) else self.found.hole
+
+    def value(self, row: Counter) -> Value:
+        """Return a counter as a Value of source ncu; without a number, and with the reason, where it was not collected."""
+        hole = self.hole
+        if hole is not None or isinstance(self.found, Reason):
+            return Value.missing(row.name, row.unit, "ncu", hole or Reason("not-collected"), self.listener)
+        made = combine(row, self.found.kernels)
+        if isinstance(made, Reason):
+            return Value.missing(row.name, row.unit, "ncu", made, self.listener)
+        reason = self._against(row, made.number)
+        return Value(made.number, made.unit, "ncu", reason=reason, name=row.name, exact=row.exact, listener=self.listener, samples=1)
+
+    def how(self, row: Counter) -> str:
+        """Say how the kernels' values came to one: "single", "sum", "weighted by time"."""
+        made = None if isinstance(self.found, Reason) or self.hole is not None else combine(row, self.found.kernels)
+        return "" if made is None or isinstance(made, Reason) else made.how
+
+    def _against(self, row: Counter, number: float) -> Reason | None:
+        """Say why a number is not what its name promises."""
+        if self.l2_bytes is None or not any(name.startswith("dram__") and "write" in name for name in row.full):
+            return None
+        # A rate or a share is as wrong as the bytes that it is made of.
+        bytes_row = counter(DRAM_WRITE)
+        assert bytes_row is not None
+        written = number if row.full == (DRAM_WRITE,) else self._number(bytes_row)
+        return None if written is None else absorbed(written, self._declared(), self.l2_bytes)
+
+    def _declared(self) -> float | None:
+        if self.work is not None and self.work.writes:
+            return float(self.work.writes)
+        return None if isinstance(self.found, Reason) else self.found.record.get("written")
+
+    def _number(self, row: Counter | None) -> float | None:
+        if row is None or isinstance(self.found, Reason) or self.found.hole is not None:
+            return None
+        made = combine(row, self.found.kernels)
+        return None if isinstance(made, Reason) else made.number
+
+    def distrusted(self) -> list[Side]:
+        """Return the sides of Work that are more than 10 % from the bytes that DRAM moved."""
+        if self.work is None or not self.work.bytes or self.l2_bytes is None:
+            return []
+        return apart(self.work, self._number(counter(DRAM_READ)), self._number(counter(DRAM_WRITE)), self.l2_bytes)
+
+    def record(self, asked: Sequence[Counter]) -> dict[str, Any]:
+        """Return what the run file has: every counter that was asked for, and where its kernels stand in the report; empty where nothing is there to say."""
+        if isinstance(self.found, Reason) or self.found.hole is not None:
+            return {}
+        rows = {row.name: row for row in (*filter(None, map(counter, ALWAYS)), *asked)}
+        return {"counters": {name: self._told(row) for name, row in rows.items()}, "profiled": profiled_record(self.found)}
+
+    def _told(self, row: Counter) -> dict[str, Any]:
+        value = self.value(row)
+        reason = None if value.reason is None else reason_record(value.reason, row.name)
+        return {"number": value.number, "unit": value.unit, "how": self.how(row), "reason": reason}
+
+
+def profiled_record(found: Profiled) -> dict[str, Any]:
+    """Return where a measurement's kernels stand in the report, and what each of them counted where they are several."""
+    record = found.record
+    kernels = record["kernels"]
+    several = [{"name": one["name"], "values": one["values"]} for one in kernels] if len(kernels) > 1 else []
+    return {
+        "slug": record["slug"], "report": record["report"], "command": show_command(record["report"], kernels), "replay": found.replay,
+        "kernels": several or [{"name": one["name"]} for one in kernels], "age_s": record.get("age_s"),
+    }  # fmt: skip
+
+
+def show_command(report: str | None, kernels: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the command that shows one measurement's kernels in a report: they stand in it one after the other.
+
+    >>> show_command("latest.ncu-rep", [{"at": 4}, {"at": 5}])
+    'ncu --import latest.ncu-rep --launch-skip 4 --launch-count 2 --page details'
+    """
+    if report is None or not kernels:
+        return None
+    return f"ncu --import {report} --launch-skip {kernels[0]['at']} --launch-count {len(kernels)} --page details"
