@@ -144,8 +144,8 @@ class Case:
                 if reason is not None:
                     self.judgements.append(unjudged(budget, name, reason))
                     continue
-                keys = {(one.limit.quantity, one.limit.statistic) for one in self.overrides.get(name, []) if one.applies}
-                if (budget.limit.quantity, budget.limit.statistic) not in keys:
+                keys = {one.key[1:] for one in self.overrides.get(name, []) if one.applies}
+                if budget.key[1:] not in keys:
                     self.judgements.append(self._judged(budget, name))
         for name, budgets in self.overrides.items():
             self.judgements += [self._judged(budget, name) for budget in budgets]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_gpuperf.budgets.asked import asked_in
 from pytest_gpuperf.budgets.collect import Marks
 from pytest_gpuperf.records.keys import bare_nodeid
 
@@ -40,6 +41,12 @@ _NODES: tuple[tuple[type, str], ...] = ((pytest.Class, "class marker"), (pytest.
 def is_case(item: pytest.Item) -> bool:
     """Say whether a test uses the fixture: then it is a case."""
     return "gpuperf" in getattr(item, "fixturenames", ()) or item.stash.get(ASKED, False)
+
+
+def counters_of(item: pytest.Item) -> tuple[str, ...]:
+    """Return the hardware counters that a test's code and its parameters name."""
+    callspec = getattr(item, "callspec", None)
+    return asked_in(getattr(item, "function", None), () if callspec is None else callspec.params.values())
 
 
 def budgets_of(item: pytest.Item) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpuperf.budgets.collect import choose, read_limits
 from pytest_gpuperf.budgets.grammar import RELATIVE
 from pytest_gpuperf.budgets.judge import Judgement, judge, unjudged
+from pytest_gpuperf.counters.names import counter, nearest_counter
 from pytest_gpuperf.errors import BadBudget, BudgetExceeded, Inconclusive, Unmeasured
 from pytest_gpuperf.format import plural
 from pytest_gpuperf.metrics import METRICS, metric, metric_names, nearest
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pytest_gpuperf.budgets.collect import Budget
+    from pytest_gpuperf.counters.names import Counter
     from pytest_gpuperf.roofline import Roofline
     from pytest_gpuperf.stats import Drift
     from pytest_gpuperf.values import Listener
@@ -32,12 +34,16 @@ _RESTS_ON: dict[str, tuple[str, ...]] = {"bandwidth": ("bytes",), "tflops": ("fl
 _ALL_WORK = ("bytes", "flops")
 #: What records of single calls tell, whatever the source of the time is.
 _PROFILED = {row.name for row in METRICS if row.source == "cupti"}
+#: The source of hardware counters.
+COUNTED = "ncu"
 _ARGUMENTS = {"bytes": "reads=..., writes=...", "flops": "flops=..., kind=..."}
 
 
 @dataclasses.dataclass(repr=False)
 class Measurement:
     """One measured body: `m.time`, `m.time.p99`, `m.bandwidth`, `m["host_time"]` are Values; `m.result` is what the last call returned.
+
+    Hardware counters are Values too, `m.dram_write` by the short name and `m["dram__bytes_write.sum"]` by that of Nsight Compute.
 
     `m.roof` is the time of our own kernels with the bytes and the operations of `work`, `m.percent` and `m.x_roof` the time held against it, and `m.bound`
     says which of the two the roof is of, as "bytes" or "bf16 FLOP".
@@ -56,13 +62,19 @@ class Measurement:
     #: Quantities that are measured at their first use only, by name.
     lazy: Mapping[str, Callable[[], Value]] = dataclasses.field(default_factory=dict)
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
+    #: Makes the Value of a hardware counter at its first use; None where nobody profiled the body.
+    count: Callable[[Counter], Value] | None = None
+    #: The hardware counters that were asked for so far, by the name that asked. They are no `values`: a record without counters holds none of them.
+    counted: dict[str, Value] = dataclasses.field(default_factory=dict)
+    #: Why nothing of it is known.
+    hole: Reason | None = None
     _roof: Value | None = None
 
     @classmethod
     def unmeasured(cls, name: str, reason: Reason, result: Any, work: Work | None, listener: Listener | None, device: str | None = None) -> Measurement:
         """Make a measurement of which nothing is known, for one reason."""
-        values = {row.name: missing(row.name, row.source, reason, listener) for row in METRICS}
-        return cls(name, result, values, work, device=device, listener=listener)
+        values = {row.name: missing(row.name, row.source, reason, listener) for row in METRICS if row.source != COUNTED}
+        return cls(name, result, values, work, device=device, listener=listener, hole=reason)
 
     def __repr__(self) -> str:
         """Say the time, or why there is none; never raise."""
@@ -74,14 +86,18 @@ class Measurement:
         return self
 
     def __getitem__(self, quantity: str) -> Value:
-        """Return a quantity by name, as `m["time"]` or `m["time.p99"]`; KeyError with the nearest name."""
+        """Return a quantity by name, as `m["time"]`, `m["time.p99"]` or `m["dram__bytes_write.sum"]`; KeyError with the nearest name."""
+        row = counter(quantity.removesuffix(".p50"))
+        if row is not None:
+            return self._counter(row)
         name, _, statistic = quantity.partition(".")
         if name in ("roof", "percent", "x_roof") and not statistic:
             return {"roof": lambda: self.roof, "percent": lambda: self.percent, "x_roof": lambda: self.x_roof}[name]()
         if name not in self.values and name in self.lazy:
             self.values = {**self.values, name: self.lazy[name]()}
         if name not in self.values:
-            message = f"measurement {self.name!r} has no quantity {name!r}{nearest(name, metric_names())}"
+            near = nearest_counter(quantity) if "__" in name else nearest(name, metric_names())
+            message = f"measurement {self.name!r} has no quantity {quantity if '__' in name else name!r}{near}"
             raise KeyError(message)
         value = self.values[name]
         if name in _RESTS_ON:
@@ -103,6 +119,14 @@ class Measurement:
             return self[name]
         except KeyError as error:
             raise AttributeError(error.args[0]) from None
+
+    def _counter(self, row: Counter) -> Value:
+        """Return a hardware counter; where nobody profiled the body, with the reason."""
+        if row.name not in self.counted:
+            reason = self.hole or Reason("not-collected")
+            value = self.count(row) if self.count is not None else Value.missing(row.name, row.unit, COUNTED, reason, self.listener)
+            self.counted[row.name] = dataclasses.replace(value, statistics={"p50": dataclasses.replace(value, statistics={})})
+        return self.counted[row.name]
 
     @property
     def kernels_by_name(self) -> dict[str, tuple[int, float]]:
@@ -161,7 +185,7 @@ class Measurement:
     def held(self, quantity: str, statistic: str, unit: str) -> Value:
         """Return what a limit is held against: the statistic itself, or its ratio to the roof."""
         value = self[quantity if statistic == "p50" else f"{quantity}.{statistic}"]
-        if unit not in RELATIVE:
+        if unit not in RELATIVE or unit == value.unit:
             return value
         parts = _RESTS_ON.get(quantity, _ALL_WORK)
         roof = self._measured_roof(parts[0]) if len(parts) == 1 else self.roof
@@ -189,6 +213,8 @@ class Measurement:
         """Say how a value was taken: what is known of the device clock's samples is not true of the host's."""
         if value.source == "nsys":
             return self.context
+        if value.source == COUNTED:
+            return "profiled run"
         if value.exact:
             return f"counted exactly, source {value.source}"
         if value.name in _PROFILED:

@@ -31,6 +31,7 @@ UNITS: dict[str, dict[str, float]] = {
         "TiB/s": 2.0**40,
     },
     "FLOP/s": {"FLOP/s": 1.0, "MFLOP/s": 1e6, "GFLOP/s": 1e9, "TFLOP/s": 1e12, "PFLOP/s": 1e15, "GFLOPS": 1e9, "TFLOPS": 1e12, "PFLOPS": 1e15},
+    "%": {"%": 1.0},
 }
 
 #: Percentiles: how many undiscarded samples a two-sided 95 % interval of each needs (q**n <= 0.025).
@@ -43,7 +44,8 @@ STATISTICS = ("p50", *TAIL_SAMPLES)
 class Metric:
     """One quantity: its SI unit, which statistics it has, what it may be held against and what it means.
 
-    `relative` are the relative units that a budget may use, `exact` is True for counts, `better` the good direction.
+    `relative` are the relative units that a budget may use, `exact` is True for counts, `better` the good direction. Rows of the source `ncu` are
+    hardware counters by their short names; what Nsight Compute calls them stands in COUNTERS.
     """
 
     name: str
@@ -72,6 +74,18 @@ METRICS: tuple[Metric, ...] = (
     Metric("api_time", "s", "less", ("p50",), (), "cupti", "host time inside those calls, while CUPTI records"),
     Metric("busy_time", "s", "less", ("p50",), (), "cupti", "time in which the device works for one call, less the gaps, while CUPTI records"),
     Metric("peak_memory", "B", "less", ("p50",), (), "cupti", "device memory above the entry that one call holds at most", exact=True),
+    Metric("dram_write", "B", "less", ("p50",), (), "ncu", "bytes written to DRAM", exact=True),
+    Metric("dram_read", "B", "less", ("p50",), (), "ncu", "bytes read from DRAM", exact=True),
+    Metric("l2_write_sectors", "1", "less", ("p50",), (), "ncu", "sectors of 32 bytes that L2 was asked to write", exact=True),
+    Metric("l2_read_sectors", "1", "less", ("p50",), (), "ncu", "sectors of 32 bytes that L2 was asked to read", exact=True),
+    Metric("global_load_sectors", "1", "less", ("p50",), (), "ncu", "sectors of 32 bytes that loads from global memory asked L1 for", exact=True),
+    Metric("global_store_sectors", "1", "less", ("p50",), (), "ncu", "sectors of 32 bytes that stores to global memory sent to L1", exact=True),
+    Metric("local_bytes", "B", "less", ("p50",), (), "ncu", "bytes that loads and stores of local memory moved at L1: spills and arrays that found no registers", exact=True),
+    Metric("bank_conflicts", "1", "less", ("p50",), (), "ncu", "bank conflicts of shared memory", exact=True),
+    Metric("warps", "1", "less", ("p50",), (), "ncu", "warps launched", exact=True),
+    Metric("dram_pct", "%", "more", ("p50",), (), "ncu", "throughput of DRAM, of its peak, over the time of the kernels"),
+    Metric("sm_pct", "%", "more", ("p50",), (), "ncu", "throughput of the multiprocessors, of their peak, over the time of the kernels"),
+    Metric("achieved_occupancy", "%", "more", ("p50",), (), "ncu", "warps resident on a multiprocessor while it was active, of the most it can hold"),
 )
 
 #: What a comparison knows of two versions; no measurement has it, so it is no row of METRICS.

@@ -57,6 +57,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("timeout", "--gpuperf-timeout", "seconds", None, "end the process, with the stacks of all threads and FAIL hang, where a case takes longer", metavar="SECONDS"),
     Option("qualify", "--gpuperf-qualify", "flag", False, "after the tests, if any, measure how often this gate cries wolf and what it finds on this machine; implies --gpuperf"),
     Option("pairs", "--gpuperf-pairs", "count", 48, "pairs of measurements that --gpuperf-qualify takes of each of its kernels; the time it takes grows with it", metavar="COUNT"),
+    Option("counters", "--gpuperf-counters", "names", "", "hardware counters that every case collects, besides those that it asks for itself; divided by commas or spaces", metavar="NAMES"),
     Option("reference", "--gpuperf-reference", "path", "", "show this recorded run (a run file or journals) beside the results on the page", metavar="RUN"),
 )
 
@@ -75,6 +76,7 @@ class Config:
     timeout: float | None = None
     qualify: bool = False
     pairs: int = 48
+    counters: tuple[str, ...] = ()
     reference: Path | None = None
     runs: Path = Path("reports/runs")
 
@@ -148,6 +150,8 @@ def _convert(option: Option, given: Any, where: str, base: Path) -> Any:
         return int(given)
     if option.kind == "flag":
         return bool(given)
+    if option.kind == "names":
+        return tuple(str(given or "").replace(",", " ").split())
     if option.kind == "path":
         return base / given if given else None
     return given

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 EXIT_INFRASTRUCTURE = 8
 
 _MARKER = (
-    "gpuperf(time=..., bandwidth=..., tflops=..., host_time=..., wall_time=..., first_call=..., launches=..., kernels=..., memcpys=..., memsets=..., synchronizations=..., api_calls=..., api_time=..., busy_time=..., peak_memory=..., of=None, gpu=False): limits such as '<= 12 us', "
-    "'p99 <= 20 us', '>= 80 %' or '<= 1.3 x roof'; a list; or a dict from device glob to either. of= names a measurement; "
+    "gpuperf(time=..., bandwidth=..., tflops=..., host_time=..., wall_time=..., first_call=..., launches=..., kernels=..., memcpys=..., memsets=..., synchronizations=..., api_calls=..., api_time=..., busy_time=..., peak_memory=..., metrics=..., counters=..., of=None, gpu=False): limits such as '<= 12 us', "
+    "'p99 <= 20 us', '>= 80 %' or '<= 1.3 x roof'; a list; or a dict from device glob to either. Hardware counters have "
+    "limits by short names, as dram_write='<= 48 MB', or in metrics={'dram__bytes_write.sum': ...}; counters=[...] are collected and not judged. of= names a measurement; "
     "gpu=True makes the case UNMEASURED without a GPU before its fixtures run"
 )
 _OPTIONS = pytest.StashKey[Any]()
@@ -50,6 +51,14 @@ def pytest_configure(config: pytest.Config) -> None:
         options = read_options(config)
     except OptionError as error:
         raise pytest.UsageError(str(error)) from None
+    if options.counters:
+        from pytest_gpuperf.counters.names import refuse_unknown
+        from pytest_gpuperf.errors import BadBudget
+
+        try:
+            refuse_unknown(options.counters, None, "gpuperf_counters")
+        except BadBudget as error:
+            raise pytest.UsageError(str(error)) from None
     config.stash[_OPTIONS] = options
     if options.enabled and not config.option.collectonly:
         from pytest_gpuperf import parallel

@@ -15,7 +15,7 @@ from pytest_gpuperf.case import Case, Undecided, plain_error, undecided_verdict
 from pytest_gpuperf.errors import BadBudget, Inconclusive, Unmeasured
 from pytest_gpuperf.faults import Faults
 from pytest_gpuperf.fixture import GpuPerf
-from pytest_gpuperf.items import ASKED, MARKS, budgets_of, is_case, levels, place_of, skipped_at
+from pytest_gpuperf.items import ASKED, MARKS, budgets_of, counters_of, is_case, levels, place_of, skipped_at
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, UNMEASURED, Reason, Verdict, reason_record
 from pytest_gpuperf.recorder import Recorder, simulator_on
 from pytest_gpuperf.records.keys import bare_nodeid
@@ -104,7 +104,8 @@ class State:
         if not marks and not uses:
             return
         device = self.runtime.device if self.options.enabled else None
-        read = read_marks(marks, device, item.nodeid)
+        asked = (*self.options.counters, *counters_of(item)) if self.options.enabled and uses else ()
+        read = read_marks(marks, device, item.nodeid, asked)
         own = [budget for budget in read.budgets if budget.origin in {"function marker", "parameter marker"}]
         if own and not uses:
             message = f"{item.nodeid}: has limits ({own[0].limit.quantity} {own[0].limit}) but does not use the gpuperf fixture, so nothing would judge them"

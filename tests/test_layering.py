@@ -25,7 +25,8 @@ class Layer:
 LAYERS = (
     Layer("facts", ("errors", "reasons", "work", "format", "metrics", "stats", "shares", "ratios", "values", "options"), (), siblings=True),
     Layer("ground", ("device", "records", "nvtx_ranges"), ("facts",)),
-    Layer("rooms", ("timing", "identity", "counters", "static", "budgets"), ("facts", "ground")),
+    # budgets know the names of counters, which are theirs to judge.
+    Layer("rooms", ("timing", "identity", "counters", "static", "budgets"), ("facts", "ground", "counters")),
     Layer("trial", ("qualify",), ("facts", "ground", "rooms")),
     Layer("case", ("measurement", "roofline", "comparison", "case", "catching", "runtime"), ("facts", "ground", "rooms"), siblings=True),
     Layer("verbs", ("fixture", "arguments", "comparing", "measuring", "profiling", "standalone"), ("facts", "ground", "rooms", "case"), siblings=True),

@@ -21,6 +21,7 @@ ROWS = {
     "timeout": ("7", 7.0, None),
     "qualify": ("true", True, False),
     "pairs": ("6", 6, 48),
+    "counters": ("dram_write, sm__warps_launched.sum", ("dram_write", "sm__warps_launched.sum"), ()),
     "reference": ("ref.json", Path("ref.json"), None),
 }
 NOT_AN_OPTION = {"runs"}
@@ -51,7 +52,7 @@ def test_every_row_is_named_once_after_its_flag_and_says_what_it_does():
         assert option.ini == option.flag[2:].replace("-", "_")
         assert option.help
         assert not option.help.endswith(".")
-        assert option.kind in {"flag", "path", "choice", "seconds", "count"}
+        assert option.kind in {"flag", "path", "choice", "seconds", "count", "names"}
         assert bool(option.choices) == (option.kind == "choice")
         assert option.bare is None or option.bare in option.choices
 
@@ -70,7 +71,7 @@ def test_every_row_works_on_the_command_line_and_in_the_ini_file_and_the_first_w
     flag = option.flag if option.kind == "flag" else f"{option.flag}={text}"
     assert getattr(read(flag), option.field) == below(pytester.path, expected)
     assert getattr(read(ini=f"{option.ini} = {text}\n"), option.field) == below(pytester.path, expected)
-    other = {"flag": "false", "path": "other.x", "choice": option.choices[-1:] or "", "seconds": "9", "count": "9"}[option.kind]
+    other = {"flag": "false", "path": "other.x", "choice": option.choices[-1:] or "", "seconds": "9", "count": "9", "names": "dram_read"}[option.kind]
     other = other[0] if isinstance(other, tuple) else other
     assert getattr(read(flag, ini=f"{option.ini} = {other}\n"), option.field) == below(pytester.path, expected)
     if option.kind != "flag":

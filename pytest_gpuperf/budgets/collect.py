@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.budgets.grammar import Limit, find_metric, parse_limit
+from pytest_gpuperf.counters.names import canonical, counter, find_counter, full_names
 from pytest_gpuperf.errors import BadBudget
 from pytest_gpuperf.metrics import metric_names, nearest
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 LEVELS = ("budget=", "parameter marker", "function marker", "class marker", "outer class marker", "module marker", "package marker")
 
 #: Keywords of the marker that are no quantities.
-KEYWORDS = ("of", "gpu")
+KEYWORDS = ("of", "gpu", "metrics", "counters")
 
 #: What of a glob is no literal character; a bracket that nothing closes is one.
 _WILD = re.compile(r"\[!?\]?[^\]]*\]|[*?]")
@@ -39,8 +40,8 @@ class Budget:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What one budget replaces another for: measurement (the unnamed one is `main`), quantity, statistic."""
-        return self.of or "main", self.limit.quantity, self.limit.statistic
+        """What one budget replaces another for: measurement (the unnamed one is `main`), quantity, statistic; a counter's short name stands for its full one."""
+        return self.of or "main", canonical(self.limit.quantity), self.limit.statistic
 
 
 def device_matches(glob: str, device: str) -> bool:
@@ -127,16 +128,21 @@ def stack(levels: Sequence[Sequence[Budget]]) -> list[Budget]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Marks:
-    """What the gpuperf markers of one test say: its limits, and whether it needs a GPU."""
+    """What the gpuperf markers of one test say: its limits, whether it needs a GPU, and which hardware counters it wants, by full name."""
 
     budgets: tuple[Budget, ...] = ()
     gpu: bool = False
+    counters: tuple[str, ...] = ()
 
 
-def read_marks(marks: Iterable[tuple[str, Any]], device: str | None, where: str) -> Marks:
-    """Read (level, marker) pairs of one test, in any order; BadBudget for whatever cannot be judged later."""
+def read_marks(marks: Iterable[tuple[str, Any]], device: str | None, where: str, asked: Iterable[str] = ()) -> Marks:
+    """Read (level, marker) pairs of one test, in any order; BadBudget for whatever cannot be judged later.
+
+    `asked` are counters that are wanted besides: of the ini file, and of the test's own code.
+    """
     by_level: dict[str, list[Budget]] = {}
     gpu: dict[str, bool] = {}
+    wanted = list(asked)
     for level, mark in marks:
         if mark.args:
             message = f"{where}: gpuperf({mark.args[0]!r}): write limits by name, as gpuperf(time='<= 12 us')"
@@ -152,11 +158,13 @@ def read_marks(marks: Iterable[tuple[str, Any]], device: str | None, where: str)
                 message = f"{where}: gpu={flag!r}: write True or False"
                 raise BadBudget(message)
             gpu[level] = flag
+        wanted += _listed_counters(keywords.pop("counters", ()), where)
+        limits = _limits_of_counters(keywords.pop("metrics", {}), where)
         for name in keywords:
             if name not in metric_names():
                 message = f"{where}: gpuperf marker has no keyword {name!r}{nearest(name, (*metric_names(), *KEYWORDS))}"
                 raise BadBudget(message)
-        fresh = read_limits(keywords, where, level, of)
+        fresh = [*read_limits(keywords, where, level, of), *read_limits(limits, where, level, of)]
         known = {budget.key for budget in by_level.get(level, [])}
         twice = next((budget for budget in fresh if budget.key in known), None)
         if twice is not None:
@@ -165,4 +173,27 @@ def read_marks(marks: Iterable[tuple[str, Any]], device: str | None, where: str)
         by_level.setdefault(level, []).extend(fresh)
     levels = [choose(by_level[level], device, where) for level in LEVELS if level in by_level]
     needs = next((gpu[level] for level in LEVELS if level in gpu), False)
-    return Marks(tuple(stack(levels)), needs)
+    budgets = tuple(stack(levels))
+    wanted += [budget.limit.quantity for budget in budgets if budget.applies]
+    return Marks(budgets, needs, full_names(wanted))
+
+
+def _listed_counters(given: object, where: str) -> list[str]:
+    """Read `counters=[...]` of a marker."""
+    if not isinstance(given, (list, tuple, set, frozenset)):
+        message = f"{where}: counters={given!r}: write a list, as counters=['dram__bytes_write.sum']"
+        raise BadBudget(message)
+    return [find_counter(name, f"{where}: counters=").name for name in given]
+
+
+def _limits_of_counters(given: object, where: str) -> dict[str, Any]:
+    """Read `metrics={...}` of a marker; what is no counter has a keyword of its own."""
+    if not isinstance(given, dict):
+        message = f"{where}: metrics={given!r}: write limits by counter, as metrics={{'dram__bytes_write.sum': '<= 48 MB'}}"
+        raise BadBudget(message)
+    for name in given:
+        if name in metric_names() and counter(name) is None:
+            message = f"{where}: metrics={{{name!r}: ...}}: that is no counter; write {name}= as a keyword of its own"
+            raise BadBudget(message)
+        find_counter(name, f"{where}: metrics=")
+    return given

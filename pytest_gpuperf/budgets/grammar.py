@@ -8,6 +8,7 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from pytest_gpuperf.counters.names import find_counter
 from pytest_gpuperf.errors import BadBudget
 from pytest_gpuperf.format import format_quantity
 from pytest_gpuperf.metrics import UNITS, metric, metric_names, nearest
@@ -22,12 +23,16 @@ _LIMIT = re.compile(
     re.VERBOSE,
 )
 _EXAMPLES = {"speedup": ">= 2.5 x"}
+_OF_COUNTERS = {"B": "<= 48 MB", "%": ">= 80 %", "s": "<= 12 us"}
 _OPERATORS = ("<=", "<", ">=", ">", "==")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limit:
-    """One limit on one statistic of one quantity: `number` in SI units, or in `%` or `x roof` as `unit` says."""
+    """One limit on one statistic of one quantity: `number` in SI units, or in `%` or `x roof` as `unit` says.
+
+    `absolute` marks a % that is the quantity's own unit, as that of a hardware counter.
+    """
 
     quantity: str
     statistic: str
@@ -35,11 +40,12 @@ class Limit:
     number: float
     unit: str
     text: str
+    absolute: bool = False
 
     @property
     def relative(self) -> bool:
         """Whether it is held against the roof."""
-        return self.unit in RELATIVE
+        return self.unit in RELATIVE and not self.absolute
 
     def __str__(self) -> str:
         """Return the limit in its normal spelling."""
@@ -49,8 +55,10 @@ class Limit:
 
 
 def find_metric(name: str, where: str) -> Metric:
-    """Return the row of METRICS of a quantity; BadBudget with the nearest name for an unknown one."""
+    """Return the row of METRICS of a quantity, or one like it for a hardware counter by its full name; BadBudget with the nearest name for an unknown one."""
     row = metric(name)
+    if row is None and isinstance(name, str) and "__" in name:
+        return find_counter(name, where).metric
     if row is None:
         message = f"{where}: unknown quantity {name!r}{nearest(str(name), metric_names())}"
         raise BadBudget(message)
@@ -64,13 +72,15 @@ def parse_limit(quantity: str, text: object, where: str = "budget", row: Metric 
     2e-05
     >>> parse_limit("bandwidth", ">= 80 %").unit
     '%'
+    >>> parse_limit("dram__bytes_write.sum", "<= 48 MB").number
+    48000000.0
     >>> parse_limit("time", "<= 12 uz")
     Traceback (most recent call last):
     pytest_gpuperf.errors.BadBudget: budget: time='<= 12 uz': unknown unit 'uz'; nearest 'us'
     """
     row = row or find_metric(quantity, where)
     here = f"{where}: {quantity}={text!r}"
-    example = _EXAMPLES.get(quantity, "<= 12 us")
+    example = _EXAMPLES.get(quantity, _OF_COUNTERS.get(row.unit, "<= 1e6") if row.source == "ncu" else "<= 12 us")
     if not isinstance(text, str):
         message = f"{here}: a limit is a string such as '{example}'"
         raise BadBudget(message)
@@ -83,11 +93,12 @@ def parse_limit(quantity: str, text: object, where: str = "budget", row: Metric 
         message = f"{here}: {quantity} has no statistic {statistic!r}{nearest(statistic, row.statistics)}"
         raise BadBudget(message)
     if match["op"] not in _OPERATORS or (match["op"] == "==" and not row.exact):
-        why = "has an interval, so == never decides; use <= or >=" if match["op"] == "==" else f"unknown operator {match['op']!r}; use one of {' '.join(_OPERATORS)}"
+        inexact = "is no count" if row.source == "ncu" else "has an interval"
+        why = f"{inexact}, so == never decides; use <= or >=" if match["op"] == "==" else f"unknown operator {match['op']!r}; use one of {' '.join(_OPERATORS)}"
         message = f"{here}: {quantity} {why}" if match["op"] == "==" else f"{here}: {why}"
         raise BadBudget(message)
     number, unit = _scale(row, match["number"], match["unit"] or "", here)
-    return Limit(quantity, statistic, match["op"], number, unit, " ".join(text.split()))
+    return Limit(quantity, statistic, match["op"], number, unit, " ".join(text.split()), absolute=unit == row.unit == "%")
 
 
 def _scale(row: Metric, digits: str, unit: str, here: str) -> tuple[float, str]:
@@ -97,19 +108,22 @@ def _scale(row: Metric, digits: str, unit: str, here: str) -> tuple[float, str]:
         raise BadBudget(message)
     spelled = " ".join(unit.split())
     spelled = "x" if spelled == "×" else "x roof" if spelled in {"xroof", "× roof", "×roof"} else spelled
-    if spelled in RELATIVE:
+    if spelled in RELATIVE and spelled != row.unit:
         if spelled in row.relative:
             return float(number), spelled
         allowed = f"it takes {' or '.join(row.relative)}" if row.relative else "it has no roof"
         message = f"{here}: {row.name} cannot be held against {spelled!r}: {allowed}"
         raise BadBudget(message)
-    if row.unit == "1" and number % 1:
+    if row.unit == "1" and row.exact and number % 1:
         message = f"{here}: {row.name} is a count, which {digits} is not: write a whole number"
         raise BadBudget(message)
     known = UNITS.get(row.unit, {})
     # Of the spellings of a unit, those that anybody can type: the two letters mu look the same.
     listed = [name for name in known if name.isascii()]
     if spelled in {"", row.unit} and not known:
+        return float(number), row.unit
+    if not spelled and row.source == "ncu" and row.unit == "B":
+        # As ncu writes them; there is one unit that it can be.
         return float(number), row.unit
     if not spelled:
         message = f"{here}: needs a unit: one of {', '.join(listed)}" + (f", {', '.join(row.relative)}" if row.relative else "")
