@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from pytest_gpuperf.counters.names import find_counter
 from pytest_gpuperf.errors import BadBudget, NoSource
 from pytest_gpuperf.options import CACHES, CLOCKS
 from pytest_gpuperf.timing.body import Body
@@ -78,6 +79,14 @@ def read_budget(budget: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
         message = f"measure({name!r}): budget={budget!r}: write limits by quantity, as {{'time': '<= 12 us'}}"
         raise BadBudget(message)
     return dict(budget or {})
+
+
+def read_counters(counters: Sequence[str] | str, name: str) -> tuple[str, ...]:
+    """Return the hardware counters of `counters=`; BadBudget with the nearest name for what is none."""
+    names = (counters,) if isinstance(counters, str) else tuple(counters)
+    for one in names:
+        find_counter(one, f"measure({name!r}): counters=")
+    return names
 
 
 def read_cache(given: str | None, default: str) -> str:

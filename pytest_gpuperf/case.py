@@ -17,7 +17,7 @@ from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNM
 from pytest_gpuperf.records.account import BEGUN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pytest_gpuperf.budgets.collect import Budget, Marks
     from pytest_gpuperf.comparison import Comparison
@@ -56,6 +56,8 @@ class Case:
     def __init__(self, nodeid: str, marks: Marks, device: str | None) -> None:
         """Start with what the markers say; `device` is the name of the device, None without one."""
         self.nodeid, self.marks, self.device = nodeid, marks, device
+        #: What it is known by in other processes; see relaunch.key_of.
+        self.key: Mapping[str, Any] = {"nodeid": nodeid, "file": "", "function": "", "index": 0}
         self.measurements: dict[str, Measurement] = {}
         self.comparisons: list[Comparison] = []
         self.overrides: dict[str, list[Budget]] = {}
@@ -135,6 +137,12 @@ class Case:
             self._unseen.append((one, "failed in a thread of the test"))
         elif by := swallower():
             self._unseen.append((one, f"failed, and its error was swallowed by {by}; what is to fail stands in pytest.raises"))
+
+    def distrust(self, check: Check) -> None:
+        """Remember a check that nobody asked for and that failed: it fails the case at its end."""
+        self.checks.append(check)
+        self._unseen.append((check, "what the test says of itself is not what was measured"))
+        self.tell(checks=dataclasses.asdict(check))
 
     def judge(self, ended: Reason | None = None) -> None:
         """Judge every budget, once: of markers and of measure's `budget=`; `ended` says why the body did not reach its end."""

@@ -200,6 +200,7 @@ def _timed(
         extra = {"slug": label, "nvtx": label, "notes": [f"ran in turns with {others}", *notes, *timed.details["notes"]], "waited": told, "wall_s": seconds}
         made.details = {**timed.details, **extra}
         profiling.details = made.details
+        attach(made, runtime, case, profiled(runtime, case, names[version]), tools.limits.l2_bytes, ())
         measurements[version] = made
     failure: Exception | None = None
     if compared.failure is not None:

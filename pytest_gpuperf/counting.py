@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any
@@ -171,8 +170,3 @@ def wish_of(item: pytest.Item) -> dict[str, Any]:
     return {**relaunch.key_of(item), "counters": list(item.stash[MARKS].counters)}
 
 
-def is_controller(config: pytest.Config) -> bool:
-    """Say whether this process only hands tests out to workers of xdist."""
-    if hasattr(config, "workerinput") or os.environ.get(relaunch.CHILD):
-        return False
-    return getattr(config.option, "dist", "no") != "no" and bool(getattr(config.option, "tx", None))

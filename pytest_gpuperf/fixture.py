@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from pytest_gpuperf.arguments import call_once, listed, read_body, read_budget, read_cache, read_clock, read_duty
+from pytest_gpuperf.arguments import call_once, listed, read_body, read_budget, read_cache, read_clock, read_counters, read_duty
 from pytest_gpuperf.budgets.collect import choose, read_limits
 from pytest_gpuperf.case import Case, Check, plain_error
 from pytest_gpuperf.device.streams import StreamHandle, as_stream
@@ -95,6 +95,7 @@ class GpuPerf:
         duty: str = "spaced",
         clock: str | None = None,
         samples: int = 0,
+        counters: Sequence[str] = (),
         budget: Mapping[str, Any] | None = None,
         **kw: Any,
     ) -> Measurement:
@@ -104,7 +105,7 @@ class GpuPerf:
         digested after timed calls, which must all leave the same bits unless `varies`. `inputs` rotates argument sets in place of `args`.
         `setup` runs before every call, untimed. `cache` is cold, warm, steady or cold-dirty; `clock` the source of the time: device, cupti or graph;
         `duty` spaced, or sustained: the device works without a gap, for kernels that live at its power limit. `samples` is the least number of
-        samples; `budget` limits of this measurement, as {"time": "<= 12 us"}. On return the buffers hold exactly one call from the entry state.
+        samples; `counters` names hardware counters that are to be collected; `budget` limits of this measurement, as {"time": "<= 12 us"}. On return the buffers hold exactly one call from the entry state.
 
         Raises NotIdentical where timed calls differ or leave outputs unwritten, BadBudget for a limit that cannot be read, and whatever the
         body raises. Without a GPU, or without --gpuperf, the body runs once and every Value is UNMEASURED.
@@ -122,6 +123,7 @@ class GpuPerf:
         # Before anything else can be refused: what a test swallows must not take its limits along.
         self._case.abandon(chosen, own)
         body = read_body(fn, args, inputs, kw, work, setup, varies=varies, options=_OPTIONS)
+        named = read_counters(counters, chosen)
         state, duty = read_cache(cache, self._runtime.config.cache), read_duty(duty)
         source = read_clock(clock, self._runtime)
         hole = self._runtime.hole if self._runtime.config.enabled else Reason("needs-gpuperf")
@@ -131,7 +133,7 @@ class GpuPerf:
             if self._runtime.config.enabled and (listed(outputs) or listed(inout)):
                 self._case.unchecked.append((chosen, hole))
         else:
-            wanted = Wanted(chosen, body, state, listed(outputs), listed(inout), own, stream, samples, source, duty)
+            wanted = Wanted(chosen, body, state, listed(outputs), listed(inout), own, stream, samples, source, duty, named)
             made = run_measurement(self._runtime, self._case, wanted)
         made.account = self._case.require
         for quantity in made.lazy:

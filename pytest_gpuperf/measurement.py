@@ -16,7 +16,7 @@ from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, UNMEASURED, Reason
 from pytest_gpuperf.values import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from pytest_gpuperf.budgets.collect import Budget
     from pytest_gpuperf.counters.names import Counter
@@ -64,6 +64,8 @@ class Measurement:
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
     #: Makes the Value of a hardware counter at its first use; None where nobody profiled the body.
     count: Callable[[Counter], Value] | None = None
+    #: Makes what the record holds of hardware counters; it is given those that were asked for so far.
+    count_record: Callable[[Iterable[Counter]], dict[str, Any]] | None = None
     #: The hardware counters that were asked for so far, by the name that asked. They are no `values`: a record without counters holds none of them.
     counted: dict[str, Value] = dataclasses.field(default_factory=dict)
     #: Why nothing of it is known.
@@ -284,7 +286,9 @@ class Measurement:
             values["percent"], values["x_roof"] = (self._possible(one, _ALL_WORK, known=True).record() for one in (self._percent(), self._x_roof()))
         work = None if self.work is None else dataclasses.asdict(self.work)
         roofs = {} if self.roofline is None else self.roofline.record()
-        return {"name": self.name, "work": work, "values": values, **roofs, **self.details}
+        asked = [row for row in map(counter, self.counted) if row is not None]
+        counters = {} if self.count_record is None else self.count_record(asked)
+        return {"name": self.name, "work": work, "values": values, **roofs, **counters, **self.details}
 
 
 def missing(name: str, source: str, reason: Reason | None, listener: Listener | None) -> Value:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpuperf.device.profiler import ProfilerError
 from pytest_gpuperf.device.streams import handle_of
 from pytest_gpuperf.errors import NoSource, NotCapturable
+from pytest_gpuperf.hardware import attach, profiled
 from pytest_gpuperf.measurement import Measurement
 from pytest_gpuperf.nvtx_ranges import measurement_range, slug
 from pytest_gpuperf.roofline import Roofline
@@ -41,6 +42,7 @@ class Wanted:
     samples: int
     clock: str
     duty: str = "spaced"
+    counters: Sequence[str] = ()
 
 
 def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement:
@@ -56,6 +58,7 @@ def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement
     key = runtime.key_of(body.function.body.function if isinstance(body.function, Graph) else body.function)
     label = slug(case.nodeid, wanted.name)
     assert runtime.backend is not None
+    found = profiled(runtime, case, wanted.name)
     calls = calls_of(body, cache, changes=bool(wanted.inout))
     with runtime.locked(case.nodeid) as waited:
         began = runtime.backend.now()
@@ -113,6 +116,7 @@ def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement
         "failure": timed.failure,
     }
     profiling.details = made.details
+    attach(made, runtime, case, found, tools.limits.l2_bytes, wanted.counters)
     return made
 
 

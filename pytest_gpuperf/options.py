@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 #: Sources of the time.
 CLOCKS = ("device", "cupti", "graph")
+NCU = ("auto", "off", "require", "cached")
+REPLAYS = ("kernel", "app-range")
 CACHES = ("cold", "warm", "steady", "cold-dirty")
 
 
@@ -58,6 +60,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("qualify", "--gpuperf-qualify", "flag", False, "after the tests, if any, measure how often this gate cries wolf and what it finds on this machine; implies --gpuperf"),
     Option("pairs", "--gpuperf-pairs", "count", 48, "pairs of measurements that --gpuperf-qualify takes of each of its kernels; the time it takes grows with it", metavar="COUNT"),
     Option("counters", "--gpuperf-counters", "names", "", "hardware counters that every case collects, besides those that it asks for itself; divided by commas or spaces", metavar="NAMES"),
+    Option("ncu", "--gpuperf-ncu", "choice", "auto", "hardware counters of the cases that want some, from one profiled run before the timed one: auto; off; require: a case without its counters fails; cached: those of unchanged code are taken from an earlier run", choices=NCU),
+    Option("ncu_replay", "--gpuperf-ncu-replay", "choice", "kernel", "what ncu runs again to collect more counters than fit into one pass: each kernel, or with app-range the whole child, which counts a body as one", choices=REPLAYS),
     Option("reference", "--gpuperf-reference", "path", "", "show this recorded run (a run file or journals) beside the results on the page", metavar="RUN"),
 )
 
@@ -77,6 +81,8 @@ class Config:
     qualify: bool = False
     pairs: int = 48
     counters: tuple[str, ...] = ()
+    ncu: str = "auto"
+    ncu_replay: str = "kernel"
     reference: Path | None = None
     runs: Path = Path("reports/runs")
 

@@ -84,6 +84,21 @@ def pytest_collection(session: pytest.Session) -> None:
         raise pytest.UsageError(message)
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Where xdist is to hand the tests out: profile the cases that want hardware counters, before it starts its workers."""
+    state = _active(session.config)
+    if state is not None and getattr(session.config.option, "dist", "no") != "no":
+        state.counting.before_workers(session)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Profile the cases that want hardware counters, before the first test."""
+    state = _active(session.config)
+    if state is not None and not session.config.option.collectonly:
+        state.counting.before_tests(session)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """In a process that --gpuperf-qualify started for one measurement: take it, and do nothing else."""

@@ -15,6 +15,7 @@ from pytest_gpuperf.reasons import Reason
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from pytest_gpuperf.counters.results import Results
     from pytest_gpuperf.device.backend import Backend
     from pytest_gpuperf.device.lock import Waited
     from pytest_gpuperf.device.operations import Operations
@@ -50,6 +51,8 @@ class Runtime:
         self._kept: list[Any] = []
         self.foreign = ""
         self.lost: Reason | None = None
+        #: What the profiled run of this session found; None where there was none.
+        self.profiled: Callable[[], Results | None] = lambda: None
 
     @property
     def device(self) -> str | None:

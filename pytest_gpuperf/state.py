@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gpuperf.budgets.collect import Marks, read_marks
+from pytest_gpuperf import relaunch
 from pytest_gpuperf.case import Case, Undecided, plain_error, undecided_verdict
+from pytest_gpuperf.counters.results import COUNTER_HOLES
+from pytest_gpuperf.counting import Counting
 from pytest_gpuperf.errors import BadBudget, Inconclusive, Unmeasured
 from pytest_gpuperf.faults import Faults
 from pytest_gpuperf.fixture import GpuPerf
@@ -41,6 +44,7 @@ class State:
         self._runtime: Runtime | None = None
         self.run: dict[str, Any] | None = None
         self.trouble: list[str] = []
+        self.counting = Counting(self)
         self.faults = Faults(options.timeout if options.enabled else None)
 
     @property
@@ -62,6 +66,7 @@ class State:
                 on_wait=self._waits,
                 on_go=self.faults.resume,
             )
+            self._runtime.profiled = lambda: self.counting.found
         return self._runtime
 
     def _backend(self) -> tuple[Any, Reason | None]:
@@ -142,6 +147,7 @@ class State:
             return
         runtime = self.runtime
         running = Running(Case(bare_nodeid(item.nodeid), marks, runtime.device))
+        running.case.key = relaunch.key_of(item)
         item.stash[CASE] = running
         if self.recorder is not None and is_case(item):
             self.recorder.journal.append("start", case=self._place(item, running))
@@ -202,7 +208,7 @@ class State:
         if unseen is not None:
             raise unseen from None
         verdict = case.verdict(body_failed=False)
-        if self._strict(verdict):
+        if self._strict(verdict) or self._required(case):
             running.strict = pytest.fail.Exception(case.why(verdict), pytrace=False)
             raise running.strict from None
 
@@ -223,6 +229,10 @@ class State:
     def _strict(self, verdict: Verdict) -> bool:
         strict = self.options.strict
         return (verdict == UNMEASURED and strict in {"unmeasured", "all"}) or (verdict == INCONCLUSIVE and strict == "all")
+
+    def _required(self, case: Case) -> bool:
+        """Say whether a case lacks a hardware counter in a session that requires them."""
+        return self.options.ncu == "require" and any(one["code"] in COUNTER_HOLES for one in case.reasons())
 
     def report(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         """Give a phase's report the case's verdict, shorten our own errors, and write the case down after its last phase."""

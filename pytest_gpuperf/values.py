@@ -266,6 +266,9 @@ class Value:
         if prepared is None:
             return _NO_ANSWER
         that, subject = prepared
+        if that is other and self.number == 0 == that.number and symbol != "==" and "ncu" in self.source and "ncu" in that.source:
+            # Neither of two counters saw anything: that one is no more than a share of the other is not shown by it.
+            raise self._undecided(Reason("zero-ratio", "both counters are zero"), subject, that)
         difference = self - that
         answer = decide(difference, symbol)
         if answer is None:

@@ -13,7 +13,7 @@ from pytest_gpuperf.reasons import Reason, reason_record
 from pytest_gpuperf.values import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pytest_gpuperf.counters.honest import Side
     from pytest_gpuperf.counters.names import Counter
@@ -82,11 +82,14 @@ class Lookup:
             return []
         return apart(self.work, self._number(counter(DRAM_READ)), self._number(counter(DRAM_WRITE)), self.l2_bytes)
 
-    def record(self, asked: Sequence[Counter]) -> dict[str, Any]:
-        """Return what the run file has: every counter that was asked for, and where its kernels stand in the report; empty where nothing is there to say."""
-        if isinstance(self.found, Reason) or self.found.hole is not None:
+    def record(self, asked: Iterable[Counter]) -> dict[str, Any]:
+        """Return what the run file has: every counter that was asked for, and where its kernels stand in the report; empty where nobody asked."""
+        rows = {row.name: row for row in asked}
+        if not rows:
             return {}
-        rows = {row.name: row for row in (*filter(None, map(counter, ALWAYS)), *asked)}
+        if isinstance(self.found, Reason) or self.found.hole is not None:
+            return {"counters": {name: self._told(row) for name, row in rows.items()}}
+        rows = {row.name: row for row in map(counter, ALWAYS) if row is not None} | rows
         return {"counters": {name: self._told(row) for name, row in rows.items()}, "profiled": profiled_record(self.found)}
 
     def _told(self, row: Counter) -> dict[str, Any]:

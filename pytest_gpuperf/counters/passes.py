@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpuperf.counters import ncu
 from pytest_gpuperf.counters.progress import Follower, Story
 from pytest_gpuperf.counters.results import hole_of
+from pytest_gpuperf.errors import ReportError
 from pytest_gpuperf.reasons import Reason
 
 if TYPE_CHECKING:
@@ -30,10 +31,6 @@ _POLL_SECONDS = 0.05
 _WRITES_SECONDS = 120
 #: A line on the terminal at most so often.
 _SAY_SECONDS = 5.0
-
-
-class ReportError(Exception):
-    """A report that cannot be read; one line."""
 
 
 @dataclasses.dataclass(frozen=True)

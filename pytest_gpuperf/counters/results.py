@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SCHEMA = 1
+#: Reasons for a hardware counter that is not there.
+COUNTER_HOLES = frozenset(
+    {"ncu-off", "no-ncu", "ncu-permission", "ncu-busy", "ncu-failed", "ncu-died", "ncu-hang", "ncu-body-failed", "no-such-counter", "no-kernel", "mig"}
+    | {"not-in-child", "not-collected", "other-inputs", "code-changed"}
+)
 #: What of the results the run file has too.
 HEAD = ("ncu", "road", "replay", "starts", "wall_s", "metrics", "reports", "hole")
 
