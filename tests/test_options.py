@@ -19,9 +19,12 @@ ROWS = {
     "limit": ("0.25", 0.25, 1.0),
     "clock": ("graph", "graph", "device"),
     "timeout": ("7", 7.0, None),
+    "seed": ("7", 7, 0),
     "qualify": ("true", True, False),
     "pairs": ("6", 6, 48),
     "counters": ("dram_write, sm__warps_launched.sum", ("dram_write", "sm__warps_launched.sum"), ()),
+    "ncu": ("require", "require", "auto"),
+    "ncu_replay": ("app-range", "app-range", "kernel"),
     "reference": ("ref.json", Path("ref.json"), None),
 }
 NOT_AN_OPTION = {"runs"}
@@ -52,7 +55,7 @@ def test_every_row_is_named_once_after_its_flag_and_says_what_it_does():
         assert option.ini == option.flag[2:].replace("-", "_")
         assert option.help
         assert not option.help.endswith(".")
-        assert option.kind in {"flag", "path", "choice", "seconds", "count", "names"}
+        assert option.kind in {"flag", "path", "choice", "seconds", "count", "names", "seed"}
         assert bool(option.choices) == (option.kind == "choice")
         assert option.bare is None or option.bare in option.choices
 
