@@ -122,7 +122,7 @@ class Counting:
         plan = passes.Plan(program, metrics, keys, state.recorder.folder, report, relaunch.folder_of(state.config), limit, replay)
         state.say(f"ncu {version}: profiling {len(keys)} case{'s' if len(keys) != 1 else ''} in a process of their own, before anything is timed")
         with state.runtime.locked("ncu"):
-            taken = passes.take(plan, self._child("ncu"), lambda path: read_kernels(path, program), state.say)
+            taken = passes.take(plan, self._child("ncu"), lambda path: read_kernels(path, program, metrics), state.say)
         facts = state.runtime.backend.facts if state.runtime.backend is not None else None
         device = None if facts is None else {"name": facts.name, "uuid": facts.uuid, "driver": facts.driver}
         wall = time.monotonic() - began

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpuperf.counters.combine import combine
 from pytest_gpuperf.counters.honest import absorbed, apart
 from pytest_gpuperf.counters.names import TIME, counter
+from pytest_gpuperf.counters.reading import actions_of
 from pytest_gpuperf.counters.results import Profiled
 from pytest_gpuperf.reasons import Reason, reason_record
 from pytest_gpuperf.values import Value
@@ -15,6 +16,7 @@ from pytest_gpuperf.values import Value
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from pytest_gpuperf.counters.combine import Combined
     from pytest_gpuperf.counters.honest import Side
     from pytest_gpuperf.counters.names import Counter
     from pytest_gpuperf.values import Listener
@@ -44,16 +46,24 @@ class Lookup:
         hole = self.hole
         if hole is not None or isinstance(self.found, Reason):
             return Value.missing(row.name, row.unit, "ncu", hole or Reason("not-collected"), self.listener)
-        made = combine(row, self.found.kernels)
-        if isinstance(made, Reason):
-            return Value.missing(row.name, row.unit, "ncu", made, self.listener)
+        made = self._combined(row)
+        if made is None or made.number is None:
+            hole = Reason("not-collected") if made is None else made.hole
+            return Value.missing(row.name, row.unit, "ncu", hole or Reason("not-collected"), self.listener)
         reason = self._against(row, made.number)
-        return Value(made.number, made.unit, "ncu", reason=reason, name=row.name, exact=row.exact, listener=self.listener, samples=1)
+        exact = row.exact and made.low == made.high
+        return Value(made.number, made.unit, "ncu", made.low, made.high, reason=reason, name=row.name, exact=exact, listener=self.listener, samples=1)
 
     def how(self, row: Counter) -> str:
         """Say how the kernels' values came to one: "single", "sum", "weighted by time"."""
-        made = None if isinstance(self.found, Reason) or self.hole is not None else combine(row, self.found.kernels)
-        return "" if made is None or isinstance(made, Reason) else made.how
+        made = self._combined(row)
+        return "" if made is None else made.how
+
+    def _combined(self, row: Counter) -> Combined | None:
+        """Return what the kernels come to; None where nobody collected it."""
+        if isinstance(self.found, Reason) or self.found.hole is not None or any(name not in self.found.metrics for name in row.full):
+            return None
+        return combine(actions_of(self.found.record["kernels"], self.found.record["slug"]), [row])[row.name]
 
     def _against(self, row: Counter, number: float) -> Reason | None:
         """Say why a number is not what its name promises."""
@@ -71,10 +81,8 @@ class Lookup:
         return None if isinstance(self.found, Reason) else self.found.record.get("written")
 
     def _number(self, row: Counter | None) -> float | None:
-        if row is None or isinstance(self.found, Reason) or self.found.hole is not None:
-            return None
-        made = combine(row, self.found.kernels)
-        return None if isinstance(made, Reason) else made.number
+        made = None if row is None else self._combined(row)
+        return None if made is None else made.number
 
     def distrusted(self) -> list[Side]:
         """Return the sides of Work that are more than 10 % from the bytes that DRAM moved."""
@@ -102,7 +110,7 @@ def profiled_record(found: Profiled) -> dict[str, Any]:
     """Return where a measurement's kernels stand in the report, and what each of them counted where they are several."""
     record = found.record
     kernels = record["kernels"]
-    several = [{"name": one["name"], "values": one["values"]} for one in kernels] if len(kernels) > 1 else []
+    several = [{"name": one["name"], "values": {name: raw for name, (raw, _) in one["values"].items()}} for one in kernels] if len(kernels) > 1 else []
     return {
         "slug": record["slug"], "report": record["report"], "command": show_command(record["report"], kernels), "replay": found.replay,
         "kernels": several or [{"name": one["name"]} for one in kernels], "age_s": record.get("age_s"),

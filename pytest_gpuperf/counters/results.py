@@ -30,6 +30,7 @@ class Profiled:
 
     record: Mapping[str, Any]
     replay: str
+    metrics: frozenset[str]
 
     @property
     def hole(self) -> Reason | None:
@@ -43,6 +44,7 @@ class Results:
     def __init__(self, record: Mapping[str, Any]) -> None:
         """Take a results file's contents."""
         self.record = record
+        self._metrics = frozenset(record["metrics"])
         self._by_node = {one["nodeid"]: one for one in record["cases"]}
         self._by_place = {_place(one): one for one in record["cases"]}
 
@@ -60,7 +62,7 @@ class Results:
             return Reason("not-collected", "this case was not in the profiled run")
         found = next((one for one in case["measurements"] if one["name"] == name), None)
         if found is not None:
-            return Profiled(found, self.record["replay"])
+            return Profiled(found, self.record["replay"], self._metrics)
         return reason_of(case["hole"]) or Reason("ncu-body-failed", f"the profiled process did not reach the measurement {name!r}")
 
 

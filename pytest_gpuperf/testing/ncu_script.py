@@ -7,9 +7,10 @@ import pathlib
 import re
 import subprocess
 import sys
+from typing import Any
 
 HERE = pathlib.Path(__file__).resolve().parent
-SPEC = json.loads((HERE / "ncu.json").read_text(encoding="utf-8"))
+SPEC: dict[str, Any] = json.loads((HERE / "ncu.json").read_text(encoding="utf-8")) if (HERE / "ncu.json").exists() else {}
 #: Options without a value.
 FLAGS = {"--nvtx", "--force-overwrite", "-f", "--csv", "--query-metrics", "--version"}
 RANGES = "Id:Domain:Start/Stop_Range:PL_Type:PL_Value:CLR_Type:Color:Msg_Type:Msg"
@@ -17,14 +18,14 @@ FIRST = ("ID", "Process ID", "Process Name", "Host Name", "thread Domain:Push/Po
 UNITS = ((r"bytes.*\.per_second$", "byte/s"), (r"bytes", "byte"), (r"pct", "%"), (r"time_duration", "ns"), (r"sectors", "sector"), (r"warps", "warp"))
 
 
-def unit(metric):
+def unit(metric: str) -> str:
     """Give ncu's unit of a metric."""
     return next((word for pattern, word in UNITS if re.search(pattern, metric)), "")
 
 
-def parse(words):
+def parse(words: list[str]) -> tuple[dict[str, str], list[str]]:
     """Split a command line into options and the target."""
-    options = {}
+    options: dict[str, str] = {}
     place = 0
     while place < len(words) and words[place].startswith("-"):
         name = words[place]
@@ -33,14 +34,14 @@ def parse(words):
     return options, words[place:]
 
 
-def kernels_of(event, metrics):
+def kernels_of(event: dict[str, Any], metrics: list[str]) -> list[dict[str, float]]:
     """Give the kernels of one measurement: what the test made up, else one."""
     named = SPEC["bodies"].get(f"{event['function']}/{event['name']}")
     made = [{}] if named is None else named
     return [{one: kernel.get(one, SPEC["counters"].get(one, 1000)) for one in metrics if one not in SPEC["lacks"]} for kernel in made]
 
 
-def profile(options, target):
+def profile(options: dict[str, str], target: list[str]) -> int:
     """Run the target, and report on what it told of itself."""
     with (HERE / "starts.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(sys.argv) + "\n")
@@ -54,14 +55,14 @@ def profile(options, target):
     progress = pathlib.Path(task["folder"]) / "progress.jsonl"
     events = [json.loads(line) for line in progress.read_text(encoding="utf-8").splitlines()] if progress.exists() else []
     metrics = [one for one in options["--metrics"].split(",") if one not in SPEC["lacks"]]
-    rows = []
+    rows: list[tuple[str, dict[str, float]]] = []
     for event in events:
         if event["event"] == "measured":
             rows += [(event["slug"], kernel) for kernel in kernels_of(event, metrics)]
     if status:
         lines.append(f"==ERROR== The application returned an error code ({status % 256}).")
     if rows:
-        with open(options["--export"], "w", encoding="utf-8", newline="") as file:
+        with pathlib.Path(options["--export"]).open("w", encoding="utf-8", newline="") as file:
             table = csv.writer(file, quoting=csv.QUOTE_ALL)
             table.writerow([*FIRST, *metrics])
             table.writerow(["" for _ in FIRST] + [unit(one) for one in metrics])
@@ -76,14 +77,14 @@ def profile(options, target):
     return status
 
 
-def main():
+def main() -> int:
     """Answer as ncu does."""
     options, target = parse(sys.argv[1:])
     if "--version" in options:
-        print(f"NVIDIA (R) Nsight Compute Command Line Profiler\nVersion {SPEC['version']} (build 1) (fake)")
+        sys.stdout.write(f"NVIDIA (R) Nsight Compute Command Line Profiler\nVersion {SPEC['version']} (build 1) (fake)\n")
     elif "--query-metrics" in options:
-        print("Device NVIDIA Fake (GF100)")
-        print("\n".join(f"{name}    Counter    {unit(name)}    # of {name}" for name in SPEC["listing"]))
+        sys.stdout.write("Device NVIDIA Fake (GF100)\n")
+        sys.stdout.writelines(f"{name}    Counter    {unit(name)}    # of {name}\n" for name in SPEC["listing"])
     elif "--import" in options:
         sys.stdout.write(pathlib.Path(options["--import"]).read_text(encoding="utf-8"))
     else:
@@ -91,4 +92,5 @@ def main():
     return 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
