@@ -59,6 +59,16 @@ def test_a_limit_under_a_name_in_two_parts():
     assert shown(0, run).lines[0].limits[0][0] == "FAIL"
 
 
+def test_a_limit_on_a_short_name_has_a_line_of_its_own():
+    run = counted_run()
+    run["cases"][0]["budgets"][1] |= {"quantity": "dram_write", "unit": "B", "value": 536_870_912.0}
+    last = shown(0, run).lines[-1]
+    assert (last.name, last.number, last.limits[0][0]) == ("dram_write", "536.9 MB", "FAIL")
+    assert shown(0, run).lines[0].limits == ()
+    # Limits on what is timed are elsewhere.
+    assert [line.name for line in shown(0).lines] == [WRITE, "dram__bytes_read.sum", BUSY, WARPS]
+
+
 def test_a_limit_of_another_measurement_is_not_shown():
     run = counted_run()
     run["cases"][0]["budgets"][1]["measurement"] = "other"

@@ -7,8 +7,11 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.format import format_margin, format_quantity, plural, shorten, visible
+from pytest_gpuperf.metrics import SPEEDUP, metric
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pytest_gpuperf.report.beside import Beside
 
 Record = dict[str, Any]
@@ -71,7 +74,10 @@ def counted(case: Record, measurement: Record | None, beside: Beside) -> Counted
     there = (found[1].get("counters") or {}) if found else {}
     same = beside.one_model(case, measurement)
     return Counted(
-        tuple(_line(name, one, there.get(name), _limits(case, measurement["name"], name), same=same) for name, one in counters.items()),
+        (
+            *(_line(name, one, there.get(name), _limits(case, measurement["name"], name), same=same) for name, one in counters.items()),
+            *_by_short_name(case, measurement["name"], counters),
+        ),
         age_of(profiled.get("age_s")),
         visible(profiled.get("report") or ""),
         visible(profiled.get("command") or ""),
@@ -170,6 +176,18 @@ def _line(name: str, one: Record, there: Record | None, limits: tuple[tuple[str,
 def _limits(case: Record, measurement: str, name: str) -> tuple[tuple[str, str], ...]:
     own = [budget for budget in case["budgets"] if budget["measurement"] == measurement and name in _spellings(budget)]
     return tuple((budget["verdict"], visible(budget["text"] + (f", margin {format_margin(budget['margin'])}" if budget.get("margin") is not None else ""))) for budget in own)
+
+
+def _by_short_name(case: Record, measurement: str, counters: Record) -> Iterator[Line]:
+    """Yield a line for each limit on a short name, which can stand for several counters: the number is what was held against the limit."""
+    own = [budget for budget in case["budgets"] if budget["measurement"] == measurement and not any(name in counters for name in _spellings(budget))]
+    for name in dict.fromkeys(budget["quantity"] for budget in own):
+        row = metric(name)
+        if name == SPEEDUP.name or (row is not None and row.source != "ncu"):
+            continue
+        judged = next(budget for budget in own if budget["quantity"] == name)
+        as_counter = {"number": judged.get("value"), "unit": judged.get("unit") or "", "reason": judged.get("reason")}
+        yield _line(name, as_counter, None, _limits(case, measurement, name), same=False)
 
 
 def _spellings(budget: Record) -> tuple[str, ...]:
