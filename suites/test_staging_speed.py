@@ -7,61 +7,15 @@ run on a few rows: their bits count, their limits are unmeasured.
 from __future__ import annotations
 
 import pytest
-import torch
 
 from kernels import staging
-from pytest_gpuperf import Work
-from suites.place import SIMULATED, Place
+from suites.place import SIMULATED
+from suites.staged import Step, same
 
-SIZE = 16
-HEADS, DEPTH = (1, 64) if SIMULATED else (8, 256)
 #: Rows of 4 KB for K and as many for V: 256 MiB together.
 ROWS = 16 if SIMULATED else 32768
 #: Rows of the acceptance table: one row in ten is 256 MiB already.
 TABLE_ROWS = 32 if SIMULATED else 10 * 32768
-
-
-class Step:
-    """Sources, caches with a slot for every row, slots, and an exact answer computed by torch's indexing."""
-
-    def __init__(self, rows, *, scattered=False):
-        generator = torch.Generator(device=Place.where).manual_seed(rows)
-
-        def bits(*shape):
-            # 16-bit patterns of every kind, NaN payloads too.
-            return torch.randint(-(2**15), 2**15, shape, dtype=torch.int16, device=Place.where, generator=generator).view(torch.float16)
-
-        self.key, self.value = bits(rows, HEADS, DEPTH), bits(rows, HEADS, DEPTH)
-        self.caches = bits(rows // SIZE, SIZE, HEADS, DEPTH), bits(rows // SIZE, SIZE, HEADS, DEPTH)
-        order = torch.randperm(rows, device=Place.where, generator=generator) if scattered else torch.arange(rows, device=Place.where)
-        self.slots = order.to(torch.int64)
-        self.chance = torch.rand(rows, device=Place.where, generator=generator)
-        self.arrays = (self.key, self.value, *self.caches, self.slots)
-        self.row_bytes = HEADS * DEPTH * self.key.element_size()
-
-    def mask(self, rate):
-        """Return a mask that accepts about `rate` of the rows; all of them at 1."""
-        return self.chance < rate
-
-    def work(self, moved, mask_bytes=0):
-        """Return what must be read and written to move `moved` rows of K and V."""
-        rows = 2 * moved * self.row_bytes
-        return Work(reads=rows + self.slots.numel() * 8 + mask_bytes, writes=rows)
-
-    def wanted(self, mask=None):
-        """Both caches as torch's indexing leaves them, in bits."""
-        answers = []
-        for source, cache in zip((self.key, self.value), self.caches, strict=True):
-            answer = cache.view(torch.int16).flatten(0, 1).clone()
-            rows = slice(None) if mask is None else mask
-            answer[self.slots[rows]] = source.view(torch.int16)[rows]
-            answers.append(answer.view_as(cache).view(torch.float16))
-        return answers
-
-
-def same(gpuperf, got, wanted):
-    for mine, reference in zip(got, wanted, strict=True):
-        gpuperf.identical(mine, reference)
 
 
 def measure_write_all(gpuperf, step):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
+from counted_runs import counted_run
 from curve_runs import qualification, sizes_with_holes
 from run_files import assemble, case, make_run
 
@@ -92,6 +93,27 @@ def test_curves_fit_their_pictures_and_the_window(browser: Any, tmp_path: Path, 
             }).map(one => one.outerHTML) }"""
             assert drawn.nth(place).evaluate(beyond) == []
     visit.page.locator("#qualification summary").first.click()
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert visit.quiet()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [DESKTOP, PHONE])
+def test_counters_stay_inside_the_window(browser: Any, tmp_path: Path, scheme: str, width: int) -> None:
+    path = write(counted_run(), tmp_path / "page.html", counted_run(factor=0.9))
+    visit = Visit(browser, path, color_scheme=scheme, viewport={"width": width, "height": 800})
+    for place in range(5):
+        visit.page.locator("tr.r").nth(place).click()
+    # One in the card of the failure, and one in each of four rows of the table.
+    tables = visit.page.locator(".profiled")
+    assert tables.count() == 5
+    for place in range(5):
+        for kernels in tables.nth(place).locator("summary").all():
+            kernels.click()
+            # The window is too narrow for their many columns: they scroll by themselves, their heads are there.
+            assert tables.nth(place).locator("details thead th").first.is_visible()
+        cut = "one => [...one.querySelectorAll(':scope > table td')].filter(cell => cell.getBoundingClientRect().right > innerWidth || cell.scrollWidth > cell.clientWidth + 1).length"
+        assert tables.nth(place).evaluate(cut) == 0
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
     assert visit.quiet()
 

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
+from pytest_gpuperf.records.field import Field
+from pytest_gpuperf.records.fields_counted import COUNTED_RUN, COUNTER, HOLE, PROFILED, PROFILED_KERNEL
+from pytest_gpuperf.records.fields_qualified import PAIR, POINT, PROMISE, QUALIFICATION, QUALIFIED, SHARE
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Field:
-    """One field of a record: its name, type, SI unit and meaning.
-
-    A type is `text`, `int`, `number`, `bool`, `any`, `verdict` or the name of a record; `[x]` is a list of x, `{x}` an object
-    whose values are x, a final `?` allows null. A field that is not `required` was added after files without it had been written.
-    """
-
-    name: str
-    type: str
-    unit: str
-    meaning: str
-    required: bool = True
-
+__all__ = ["RECORDS", "Field"]
 
 RUN_FILE: tuple[Field, ...] = (
     Field("schema", "int", "", "number of this schema"),
@@ -32,6 +20,7 @@ RUN_FILE: tuple[Field, ...] = (
     Field("notes", "[text]", "", "what the merge of the journals met: a truncated line, an unknown event", required=False),
     Field("problems", "[text]", "", "contradictions in the account; empty in a sound file", required=False),
     Field("qualification", "qualification", "", "what --gpuperf-qualify found; absent where it was not asked for", required=False),
+    Field("counters", "counted run", "", "the run under ncu; absent where no case wanted counters", required=False),
 )
 
 RUN: tuple[Field, ...] = (
@@ -184,6 +173,8 @@ MEASUREMENT: tuple[Field, ...] = (
     Field("wall_s", "number?", "s", "host time of the whole measurement"),
     Field("selfcheck", "selfcheck?", "", "the device clock held against CUPTI; null where that was not done", required=False),
     Field("profile", "any", "", "what the profiled pass saw: kernels, copies, calls that wait with their lines, memory", required=False),
+    Field("counters", "{counter}", "", "hardware counters of one call in a profiled run, by ncu's full name", required=False),
+    Field("profiled", "profiled", "", "where these counters come from; absent where the body was not profiled", required=False),
     Field("failure", "text?", "", "what made the measurement fail, as outputs that changed between calls", required=False),
 )
 
@@ -251,67 +242,6 @@ ACCOUNT: tuple[Field, ...] = (
     Field("deselected", "int", "", "of cases that were deselected"),
 )
 
-QUALIFICATION: tuple[Field, ...] = (
-    Field("cache", "text", "", "cache state of its measurements"),
-    Field("limit", "number", "s", "longest sampling time of a measurement"),
-    Field("pairs_asked", "int", "", "pairs of fresh allocations of each kernel"),
-    Field("seed", "int", "", "seed of the order"),
-    Field("rule", "text", "", "how a pair is judged, in words"),
-    Field("wall_s", "number", "s", "host time of it all"),
-    Field("reason", "reason?", "", "why nothing was measured"),
-    Field("kernels", "[qualified]", "", "what was measured"),
-    Field("pairs", "[pair]", "", "every pair of measurements"),
-    Field("points", "[point]", "", "what became of the pairs, by kernel, kind, slowdown and threshold"),
-    Field("promises", "[promise]", "", "what the shares are to be, and whether they are"),
-)
-
-QUALIFIED: tuple[Field, ...] = (
-    Field("name", "text", "", "short, medium or long"),
-    Field("time", "value", "", "its time without a slowdown"),
-    Field("iterations", "{int}", "", "iterations inside the kernel, by slowdown"),
-)
-
-PAIR: tuple[Field, ...] = (
-    Field("kernel", "text", "", "name of the kernel"),
-    Field("kind", "text", "", "allocations or processes: what was fresh for both"),
-    Field("slowdown", "number", "1", "how much more work the new one has, as a share; 0: none (A/A)"),
-    Field("ratio", "number?", "1", "time of the new one over that of the old one"),
-    Field("low", "number?", "1", "lower end of the whole interval"),
-    Field("high", "number?", "1", "upper end of the whole interval"),
-    Field("verdicts", "{verdict}", "", "what is said of it, by threshold"),
-    Field("reason", "reason?", "", "why it was not judged"),
-)
-
-POINT: tuple[Field, ...] = (
-    Field("kernel", "text", "", "name of the kernel"),
-    Field("kind", "text", "", "allocations or processes"),
-    Field("slowdown", "number", "1", "how much more work the new one has, as a share; 0: none (A/A)"),
-    Field("measured", "number?", "1", "how much slower the new ones were, over all pairs"),
-    Field("threshold", "number", "1", "how much slower new may be"),
-    Field("alarms", "share", "", "pairs that fail: false alarms at slowdown 0, else what was found"),
-    Field("inconclusive", "share", "", "pairs that cannot be decided"),
-    Field("unmeasured", "int", "", "pairs that were not measured; no share counts them"),
-)
-
-SHARE: tuple[Field, ...] = (
-    Field("count", "int", "", "how many"),
-    Field("of", "int", "", "of so many"),
-    Field("low", "number", "1", "lower end of the exact 95 % interval of the probability"),
-    Field("high", "number", "1", "upper end"),
-)
-
-PROMISE: tuple[Field, ...] = (
-    Field("name", "text", "", "what is promised"),
-    Field("kernel", "text", "", "of which kernel; empty: of all"),
-    Field("slowdown", "number", "1", "of pairs with this slowdown"),
-    Field("threshold", "number", "1", "at this threshold"),
-    Field("outcome", "verdict", "", "what is counted: FAIL or INCONCLUSIVE"),
-    Field("op", "text", "", "comparison"),
-    Field("limit", "number", "1", "the share that is promised"),
-    Field("share", "share", "", "what it came to"),
-    Field("verdict", "verdict", "", "PASS and FAIL where the whole interval says so"),
-)
-
 #: Every record by the name that a type uses.
 RECORDS: dict[str, tuple[Field, ...]] = {
     "run file": RUN_FILE,
@@ -341,4 +271,9 @@ RECORDS: dict[str, tuple[Field, ...]] = {
     "point": POINT,
     "share": SHARE,
     "promise": PROMISE,
+    "counter": COUNTER,
+    "profiled": PROFILED,
+    "profiled kernel": PROFILED_KERNEL,
+    "counted run": COUNTED_RUN,
+    "hole": HOLE,
 }

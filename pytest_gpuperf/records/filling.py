@@ -28,6 +28,20 @@ def filled(record: dict[str, Any], name: str) -> dict[str, Any]:
     return whole | {key: value for key, value in record.items() if key not in whole}
 
 
+def profiled_runs(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Join the records of runs under ncu, of the shards of a run: their counts add up, and one hole does not hide what others counted.
+
+    >>> joined = profiled_runs([{"ncu": "2025.3.1.0", "starts": 1, "cases": 4}, {"ncu": None, "hole": {"code": "no-ncu", "detail": ""}}])
+    >>> joined["starts"], joined["cases"], joined["ncu"], joined["hole"]["code"]
+    (1, 4, '2025.3.1.0', 'no-ncu')
+    """
+    whole = [filled(run, "counted run") for run in runs]
+    joined = {name: next((run[name] for run in whole if run[name] is not None), None) for name in ("ncu", "road", "replay", "hole")}
+    joined |= {name: sum(run[name] or 0 for run in whole) for name in ("starts", "wall_s", "cases")}
+    joined["reports"] = list(dict.fromkeys(name for run in whole for name in run["reports"]))
+    return filled(joined, "counted run")
+
+
 def _blank(kind: str) -> Any:
     if kind.endswith("?"):
         return None

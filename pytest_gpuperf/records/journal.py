@@ -36,7 +36,7 @@ EVENTS: tuple[Event, ...] = (
     Event("case", ("case",), "the record of a case that has ended"),
     Event("hang", ("case",), "the record of a case that was ended from outside, to which its parts belong"),
     Event("qualification", ("qualification",), "the record of what --gpuperf-qualify found"),
-    Event("counters", ("counters",), "how the profiled run was taken, and of how many cases"),
+    Event("counters", ("counters",), "the record of the run under ncu that counted for all cases"),
     Event("end", ("ended", "exit_status"), "the session reached its end"),
 )
 

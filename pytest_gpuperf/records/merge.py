@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.reasons import UNMEASURED, Reason, worst
 from pytest_gpuperf.records.account import account_problems, complete_case, expected, latest, reason_record, take_account, unforeseen
-from pytest_gpuperf.records.filling import filled
+from pytest_gpuperf.records.filling import filled, profiled_runs
 from pytest_gpuperf.records.journal import Reading, read_journal
 from pytest_gpuperf.records.keys import bare_nodeid
 from pytest_gpuperf.records.schema import SCHEMA
@@ -92,8 +92,7 @@ def _assembled(
         # Of shards that each qualified their machine, the last one's is kept: their pairs are not of one device.
         whole["qualification"] = filled(qualifications[-1], "qualification")
     if counters:
-        # Of shards the last one's: what they found stands with each case.
-        whole["counters"] = filled(counters[-1], "counters")
+        whole["counters"] = profiled_runs(counters)
     return whole | {"problems": [*problems, *account_problems(whole)]}
 
 

@@ -48,7 +48,12 @@ class Beside:
     def comparable(self, case: Record, measurement: Record) -> bool:
         """Tell whether both were measured on one model of device, in one cache state."""
         found = self.find(case, measurement)
-        if found is None or self.reference is None or measurement["cache"] != found[1]["cache"]:
+        return found is not None and measurement["cache"] == found[1]["cache"] and self.one_model(case, measurement)
+
+    def one_model(self, case: Record, measurement: Record) -> bool:
+        """Tell whether both were measured on one model of device: enough for counters, which a profiled run takes in a cache state of its own."""
+        found = self.find(case, measurement)
+        if found is None or self.reference is None:
             return False
         here, there = _model(self.run, case), _model(self.reference, found[0])
         return here is not None and here == there

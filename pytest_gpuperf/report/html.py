@@ -21,6 +21,7 @@ from pytest_gpuperf.reasons import PASS
 from pytest_gpuperf.report.account import READING_ORDER, account_line, case_counts, failures, groups, simulated
 from pytest_gpuperf.report.beside import Beside, beside, commit_of, surroundings
 from pytest_gpuperf.report.compared import compared
+from pytest_gpuperf.report.counters import HEADING, counted, counters_line
 from pytest_gpuperf.report.curves import curves
 from pytest_gpuperf.report.headline import headline, notices
 from pytest_gpuperf.report.pack import pack
@@ -63,7 +64,7 @@ def render(run: dict[str, Any], reference: dict[str, Any] | None = None) -> str:
     joined = beside(run, reference)
     table = _drawn(rows(run, joined), run, joined)
     columns = _columns(table, joined, parts)
-    css, script = _asset("page.css") + _asset("curves.css"), _asset("page.js")
+    css, script = _asset("page.css") + _asset("curves.css") + _asset("counters.css"), _asset("page.js")
     found = failures(run)
     verdict, sentence = headline(run)
     counts = case_counts(run)
@@ -81,6 +82,7 @@ def render(run: dict[str, Any], reference: dict[str, Any] | None = None) -> str:
         simulated=sum(case["verdict"] == PASS and simulated(case) for case in run["cases"]),
         masthead=_masthead(run),
         account=account_line(run),
+        counters=counters_line(run),
         qualified=qualified(run),
         over_size=curves(run),
         failures=[(failure, [row for row in table if row.case is failure.case]) for failure in found[:WHOLE_FAILURES]],
@@ -215,6 +217,7 @@ def _environment() -> jinja2.Environment:
     made.filters["fragment"] = lambda nodeid: quote(visible(nodeid).encode("utf-8", "backslashreplace"), safe="/:")
     made.globals |= {
         "glyphs": GLYPHS, "plural": plural, "facts": facts, "thumbnail": thumbnail, "reproduce": reproduce, "draw": draw, "recorded": recorded, "compared": compared,
+        "counted": counted, "heading": HEADING,
     }  # fmt: skip
     return made
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpuperf.format import format_margin, format_quantity, plural, visible
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNMEASURED
 from pytest_gpuperf.report.account import Group, account_line, case_counts, failures, groups, nearest, simulated
+from pytest_gpuperf.report.counters import counters_line
 from pytest_gpuperf.report.qualified import qualification_lines
 
 if TYPE_CHECKING:
@@ -30,10 +31,11 @@ def summary_lines(run: dict[str, Any], verbosity: int = 0) -> list[Line]:
     """Return the summary as (text, keywords for `terminalreporter.write_line`).
 
     Failures stand first, a line a message, worst margin first; then the five budgets nearest to their limits, the reasons of
-    what was not decided with their next steps, and the account. With verbosity above 0 no list is cut.
+    what was not decided with their next steps, the run under ncu, and the account. With verbosity above 0 no list is cut.
     """
     qualified: list[Line] = [(_one_line(line), {}) for line in qualification_lines(run, verbosity)]
-    return [*_failures(run, verbosity), *_nearest(run), *_reasons(run, verbosity), *qualified, *_counts(run)]
+    counters: list[Line] = [(line, {}) for line in [_one_line(counters_line(run))] if line]
+    return [*_failures(run, verbosity), *_nearest(run), *_reasons(run, verbosity), *qualified, *counters, *_counts(run)]
 
 
 def _failures(run: dict[str, Any], verbosity: int) -> Iterator[Line]:

@@ -1,0 +1,20 @@
+"""One row of the tables that say what a run file holds."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a record: its name, type, SI unit and meaning.
+
+    A type is `text`, `int`, `number`, `bool`, `any`, `verdict` or the name of a record; `[x]` is a list of x, `{x}` an object
+    whose values are x, a final `?` allows null. A field that is not `required` was added after files without it had been written.
+    """
+
+    name: str
+    type: str
+    unit: str
+    meaning: str
+    required: bool = True
