@@ -13,8 +13,8 @@ from pytest_gpuperf.case import Check
 from pytest_gpuperf.comparison import Comparison
 from pytest_gpuperf.device.streams import handle_of
 from pytest_gpuperf.errors import NoSource, NotIdentical
-from pytest_gpuperf.identity.bits import identical
 from pytest_gpuperf.hardware import attach, profiled
+from pytest_gpuperf.identity.bits import identical
 from pytest_gpuperf.measurement import Measurement
 from pytest_gpuperf.nvtx_ranges import measurement_range, slug
 from pytest_gpuperf.profiling import Profiling

@@ -6,10 +6,11 @@ import dataclasses
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pytest_gpuperf.counters.results import Profiled
 from pytest_gpuperf.device.profiler import ProfilerError
 from pytest_gpuperf.device.streams import handle_of
 from pytest_gpuperf.errors import NoSource, NotCapturable
-from pytest_gpuperf.hardware import attach, profiled
+from pytest_gpuperf.hardware import attach, profiled, same_inputs
 from pytest_gpuperf.measurement import Measurement
 from pytest_gpuperf.nvtx_ranges import measurement_range, slug
 from pytest_gpuperf.roofline import Roofline
@@ -48,6 +49,7 @@ class Wanted:
 def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement:
     """Measure one body on the device of a runtime; its NotIdentical, if any, is `details["failure"]`."""
     from pytest_gpuperf.profiling import Profiling, wants_profile
+    from pytest_gpuperf.timing.fingerprint import inputs_record
     from pytest_gpuperf.timing.graph import Graph
     from pytest_gpuperf.timing.measure import Request, measure
     from pytest_gpuperf.timing.sources import DEVICE, GRAPH, calls_of, graphed
@@ -63,6 +65,8 @@ def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement
     with runtime.locked(case.nodeid) as waited:
         began = runtime.backend.now()
         tools = runtime.instruments(handle)
+        if isinstance(found, Profiled):
+            found = same_inputs(found, inputs_record(runtime.backend, tools.operations, body, wanted.inout, handle, wanted.outputs))
         request = Request(
             body,
             cache,

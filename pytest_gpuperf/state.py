@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from pytest_gpuperf.budgets.collect import Marks, read_marks
 from pytest_gpuperf import relaunch
+from pytest_gpuperf.budgets.collect import Marks, read_marks
 from pytest_gpuperf.case import Case, Undecided, plain_error, undecided_verdict
 from pytest_gpuperf.counters.results import COUNTER_HOLES
 from pytest_gpuperf.counting import Counting

@@ -9,7 +9,6 @@ from pytest_gpuperf.counters.combine import combine
 from pytest_gpuperf.counters.honest import absorbed, apart
 from pytest_gpuperf.counters.names import TIME, counter
 from pytest_gpuperf.counters.reading import actions_of
-from pytest_gpuperf.counters.results import Profiled
 from pytest_gpuperf.reasons import Reason, reason_record
 from pytest_gpuperf.values import Value
 
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from pytest_gpuperf.counters.combine import Combined
     from pytest_gpuperf.counters.honest import Side
     from pytest_gpuperf.counters.names import Counter
+    from pytest_gpuperf.counters.report import Action
+    from pytest_gpuperf.counters.results import Profiled
     from pytest_gpuperf.values import Listener
     from pytest_gpuperf.work import Work
 
@@ -110,11 +111,18 @@ def profiled_record(found: Profiled) -> dict[str, Any]:
     """Return where a measurement's kernels stand in the report, and what each of them counted where they are several."""
     record = found.record
     kernels = record["kernels"]
-    several = [{"name": one["name"], "values": {name: raw for name, (raw, _) in one["values"].items()}} for one in kernels] if len(kernels) > 1 else []
+    told = [_kernel_record(action, several=len(kernels) > 1) for action in actions_of(kernels, record["slug"])]
     return {
-        "slug": record["slug"], "report": record["report"], "command": show_command(record["report"], kernels), "replay": found.replay,
-        "kernels": several or [{"name": one["name"]} for one in kernels], "age_s": record.get("age_s"),
+        "slug": record["slug"], "report": record["report"], "command": show_command(record["report"], kernels),
+        "kernels": told, "age_s": record.get("age_s"),
     }  # fmt: skip
+
+
+def _kernel_record(action: Action, *, several: bool) -> dict[str, Any]:
+    """Return what the run file has of a kernel; what it counted only where it is one of several."""
+    time = action.values.get(TIME)
+    values = {name: one.number for name, one in action.values.items()} if several else {}
+    return {"name": action.kernel, "time_s": None if time is None else time.number, "values": values}
 
 
 def show_command(report: str | None, kernels: Sequence[Mapping[str, Any]]) -> str | None:

@@ -21,7 +21,7 @@ COUNTER_HOLES = frozenset(
     | {"not-in-child", "not-collected", "other-inputs", "code-changed"}
 )
 #: What of the results the run file has too.
-HEAD = ("ncu", "road", "replay", "starts", "wall_s", "metrics", "reports", "hole")
+HEAD = ("ncu", "road", "replay", "starts", "wall_s", "reports", "hole")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,8 +86,7 @@ def nothing(reason: Reason, replay: str = "kernel", **known: Any) -> dict[str, A
 
 def head_of(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the run file has of the results: how they were taken, and of how many cases."""
-    cases = record["cases"]
-    return {name: record[name] for name in HEAD} | {"cases": len(cases), "profiled": sum(bool(one["measurements"]) for one in cases)}
+    return {name: record[name] for name in HEAD} | {"cases": sum(bool(one["measurements"]) for one in record["cases"])}
 
 
 def write(record: Mapping[str, Any], path: Path) -> None:
