@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any
@@ -10,12 +11,14 @@ import pytest
 
 from pytest_gpuperf import relaunch
 from pytest_gpuperf.budgets.collect import Marks
-from pytest_gpuperf.counters import ncu, passes, results
+from pytest_gpuperf.counters import ncu, passes, results, stored
 from pytest_gpuperf.counters.lookup import ALWAYS
 from pytest_gpuperf.counters.names import parse_listing, refuse_unknown
 from pytest_gpuperf.counters.progress import Follower
 from pytest_gpuperf.counters.reading import read_kernels
+from pytest_gpuperf.device.discovery import is_mig
 from pytest_gpuperf.errors import BadBudget
+from pytest_gpuperf.format import plural
 from pytest_gpuperf.items import MARKS, is_case
 from pytest_gpuperf.reasons import Reason
 from pytest_gpuperf.recorder import now
@@ -112,6 +115,36 @@ class Counting:
             except BadBudget as error:
                 message = f"BadBudget: {error}"
                 raise pytest.UsageError(message) from None
+        facts = state.runtime.backend.facts if state.runtime.backend is not None else None
+        record = results.nothing(Reason("ncu-off"), replay) | {
+            "hole": None, "ncu": version, "seed": state.options.seed, "taken": now(),
+            "device": None if facts is None else {"name": facts.name, "uuid": facts.uuid, "driver": facts.driver, "mig": is_mig(facts.uuid)},
+        }  # fmt: skip
+        store, sources = state.options.runs.parent / stored.FILE, stored.sources_of(state.config.rootpath)
+        before = stored.load(store)
+        again, left = self._reused(before, wishes, record, sources)
+        if left:
+            record |= self._profiled(program, version, left, replay)
+            with contextlib.suppress(OSError):
+                # What is not stored is profiled again.
+                stored.save(store, before, record, sources)
+        return record | {"cases": [*again, *record["cases"]], "wall_s": time.monotonic() - began}
+
+    def _reused(
+        self, before: Mapping[str, Any], wishes: Sequence[Mapping[str, Any]], record: Mapping[str, Any], sources: str
+    ) -> tuple[list[dict[str, Any]], list[Mapping[str, Any]]]:
+        """Return the stored cases that stand for some of those that are wanted, and which are left to be profiled."""
+        if self.state.options.ncu != "cached":
+            return [], list(wishes)
+        conditions = stored.conditions_of(record, sources)
+        found = {wish["nodeid"]: stored.reusable(before.get(wish["nodeid"]), wish, conditions, record["taken"]) for wish in wishes}
+        again = [case for case in found.values() if case is not None]
+        self.state.say(f"ncu: counters of {len(again)} of {len(wishes)} cases are stored, of unchanged code")
+        return again, [wish for wish in wishes if found[wish["nodeid"]] is None]
+
+    def _profiled(self, program: str, version: str, wishes: Sequence[Mapping[str, Any]], replay: str) -> dict[str, Any]:
+        """Run the child, or children, and return what of the results comes of it."""
+        state, began = self.state, time.monotonic()
         always = (*ALWAYS, _WARPS) if replay == ncu.APP_RANGE else ALWAYS
         metrics = tuple(sorted({*always, *(name for wish in wishes for name in wish["counters"])}))
         assert state.recorder is not None
@@ -120,17 +153,12 @@ class Counting:
         limit = _SECONDS if state.options.timeout is None else max(60.0, _TIMES_TIMEOUT * state.options.timeout)
         keys = tuple({name: value for name, value in wish.items() if name != "counters"} for wish in wishes)
         plan = passes.Plan(program, metrics, keys, state.recorder.folder, report, relaunch.folder_of(state.config), limit, replay)
-        state.say(f"ncu {version}: profiling {len(keys)} case{'s' if len(keys) != 1 else ''} in a process of their own, before anything is timed")
+        state.say(f"ncu {version}: profiling {plural(len(keys), 'case')} in a process of their own, before anything is timed")
         with state.runtime.locked("ncu"):
             taken = passes.take(plan, self._child("ncu"), lambda path: read_kernels(path, program, metrics), state.say)
-        facts = state.runtime.backend.facts if state.runtime.backend is not None else None
-        device = None if facts is None else {"name": facts.name, "uuid": facts.uuid, "driver": facts.driver}
-        wall = time.monotonic() - began
-        state.say(f"ncu: {sum(bool(one['measurements']) for one in taken.cases)} of {len(keys)} profiled in {wall:.1f} s, {taken.starts} start{'s' if taken.starts != 1 else ''}")
-        return results.nothing(Reason("ncu-off"), replay) | {
-            "hole": None, "ncu": version, "road": taken.road, "device": device, "seed": state.options.seed, "reports": taken.reports, "metrics": list(metrics),
-            "wall_s": wall, "starts": taken.starts, "taken": now(), "cases": taken.cases,
-        }  # fmt: skip
+        profiled = sum(bool(one["measurements"]) for one in taken.cases)
+        state.say(f"ncu: {profiled} of {len(keys)} profiled in {time.monotonic() - began:.1f} s, {plural(taken.starts, 'start')}")
+        return {"road": taken.road, "reports": taken.reports, "metrics": list(metrics), "starts": taken.starts, "cases": taken.cases}
 
     def _child(self, kind: str) -> Callable[[Sequence[Mapping[str, Any]] | None, Path], tuple[list[str], dict[str, str]]]:
         """Return what builds the command line and environment of a child of one kind."""

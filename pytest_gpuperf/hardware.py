@@ -57,7 +57,9 @@ def attach(made: Measurement, runtime: Runtime, case: Case, found: Profiled | Re
     Where --gpuperf-ncu=require and one of them is not there, the case is UNMEASURED, which then fails. Work that is more than 10 % from the bytes
     that DRAM moved is noted, and under --gpuperf-strict it is a failed check.
     """
-    lookup = Lookup(found, made.work, l2_bytes, case)
+    results = runtime.profiled()
+    mig = results is not None and bool((results.record["device"] or {}).get("mig"))
+    lookup = Lookup(found, made.work, l2_bytes, case, mig)
     wanted = [row for row in map(counter, dict.fromkeys([*asked, *case.marks.counters])) if row is not None]
 
     def record(more: Iterable[Counter]) -> dict[str, Any]:

@@ -6,7 +6,9 @@ import dataclasses
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pytest_gpuperf.counters.code import code_hash
 from pytest_gpuperf.counters.results import Profiled
+from pytest_gpuperf.counters.stored import same_code
 from pytest_gpuperf.device.profiler import ProfilerError
 from pytest_gpuperf.device.streams import handle_of
 from pytest_gpuperf.errors import NoSource, NotCapturable
@@ -120,6 +122,7 @@ def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement
         "failure": timed.failure,
     }
     profiling.details = made.details
+    found = same_code(found, code_hash(body.function, body.arguments)) if isinstance(found, Profiled) and found.stored else found
     attach(made, runtime, case, found, tools.limits.l2_bytes, wanted.counters)
     return made
 

@@ -36,6 +36,7 @@ class Lookup:
     work: Work | None = None
     l2_bytes: int | None = None
     listener: Listener | None = None
+    mig: bool = False
 
     @property
     def hole(self) -> Reason | None:
@@ -50,6 +51,8 @@ class Lookup:
         made = self._combined(row)
         if made is None or made.number is None:
             hole = Reason("not-collected") if made is None else made.hole
+            if self.mig and hole is not None and hole.code == "no-such-counter":
+                hole = Reason("mig", hole.detail)
             return Value.missing(row.name, row.unit, "ncu", hole or Reason("not-collected"), self.listener)
         reason = self._against(row, made.number)
         exact = row.exact and made.low == made.high

@@ -33,6 +33,11 @@ class Profiled:
     metrics: frozenset[str]
 
     @property
+    def stored(self) -> bool:
+        """Whether it is of an earlier run."""
+        return self.record.get("age_s") is not None
+
+    @property
     def hole(self) -> Reason | None:
         """Why nothing is known of it; None where something is."""
         return reason_of(self.record.get("hole"))
@@ -62,7 +67,7 @@ class Results:
             return Reason("not-collected", "this case was not in the profiled run")
         found = next((one for one in case["measurements"] if one["name"] == name), None)
         if found is not None:
-            return Profiled(found, self.record["replay"], self._metrics)
+            return Profiled(found, self.record["replay"], frozenset(found["metrics"]) if "metrics" in found else self._metrics)
         return reason_of(case["hole"]) or Reason("ncu-body-failed", f"the profiled process did not reach the measurement {name!r}")
 
 

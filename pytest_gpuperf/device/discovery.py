@@ -101,6 +101,19 @@ def find(uuid: str, nvml: Any = None) -> tuple[Any, DeviceFacts] | None:
         return None
 
 
+def is_mig(uuid: str, nvml: Any = None) -> bool:
+    """Say whether a device is an instance of a GPU that is divided, or the divided GPU itself; False where NVML does not answer."""
+    if uuid.startswith("MIG-"):
+        return True
+    try:
+        nvml = nvml or _nvml()
+        nvml.nvmlInit()
+        current, _ = nvml.nvmlDeviceGetMigMode(nvml.nvmlDeviceGetHandleByUUID(uuid))
+    except Exception:  # noqa: BLE001  (a GPU that knows no MIG says so by an error, a fake one has no handle)
+        return False
+    return bool(current)
+
+
 def discover(environ: Mapping[str, str] | None = None, nvml: Any = None) -> DeviceFacts | Reason:
     """Return the facts of the first device that is visible to this process, or why there is none.
 
