@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Line = tuple[str, dict[str, Any]]
 
+#: How the note begins that counters make of a Work which they do not confirm.
+DISTRUSTED = "Work says "
 _NEAREST = 5
 _SUBJECTS = 3
 _FAILURES = 50
@@ -35,7 +37,16 @@ def summary_lines(run: dict[str, Any], verbosity: int = 0) -> list[Line]:
     """
     qualified: list[Line] = [(_one_line(line), {}) for line in qualification_lines(run, verbosity)]
     counters: list[Line] = [(line, {}) for line in [_one_line(counters_line(run))] if line]
-    return [*_failures(run, verbosity), *_nearest(run), *_reasons(run, verbosity), *qualified, *counters, *_counts(run)]
+    return [*_failures(run, verbosity), *_nearest(run), *_reasons(run, verbosity), *_distrusted(run), *qualified, *counters, *_counts(run)]
+
+
+def _distrusted(run: dict[str, Any]) -> Iterator[Line]:
+    """Say where what a test states of its Work is not what was measured: its bandwidth is then worth as little."""
+    for case in run["cases"]:
+        for one in case["measurements"]:
+            for note in one.get("notes") or []:
+                if note.startswith(DISTRUSTED):
+                    yield f"WARNING {_one_line(case['nodeid'])} {_one_line(one['name'])}: {_one_line(note)}", {"yellow": True}
 
 
 def _failures(run: dict[str, Any], verbosity: int) -> Iterator[Line]:
