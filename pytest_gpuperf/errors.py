@@ -44,6 +44,10 @@ class TraceError(GpuPerfError):
     """A trace of another tool that cannot be read, or a range that it does not have; names the file and the nearest."""
 
 
+class ReportError(GpuPerfError):
+    """A report of Nsight Compute that cannot be read; names the file and the cause."""
+
+
 class _Undecided(GpuPerfError):
     """Common part of the two errors that end a case without a verdict of PASS or FAIL."""
 
