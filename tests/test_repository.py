@@ -15,6 +15,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PINS = (ROOT / "constraints" / "cuda13.txt").read_text(encoding="utf-8")
 MAX_LINES = 350
 
+#: Extras whose packages have a proprietary licence.
+PROPRIETARY = {"cupti": "cupti-python", "ncu": "ncu-report"}
+
 # Written in parts, so that this file does not hold what it forbids.
 HOSTS = re.compile("|".join(["pypi" + r"\.", "python" + "hosted", "npm" + r"js\.", "download" + r"\.pytorch", "deb" + r"\.debian", "index" + "-url"]))
 FOLDERS = re.compile(r"(?<![\w.$}*-])/(?:" + "|".join(["wo" + "rk", "ro" + "ot", "ho" + "me", "tm" + "p", "Us" + "ers"]) + r")/")
@@ -110,11 +113,13 @@ def pins() -> dict[str, str]:
 
 def test_each_dependency_is_pinned_exactly():
     extras = PROJECT["project"]["optional-dependencies"]
-    declared = [*PROJECT["project"]["dependencies"], *(line for name, extra in extras.items() if name != "cupti" for line in extra)]
+    declared = [*PROJECT["project"]["dependencies"], *(line for name, extra in extras.items() if name not in PROPRIETARY for line in extra)]
     names = {normal(re.match(r"[\w.-]+", line).group()) for line in declared} - {"pytest-gpuperf"}
-    # Proprietary, so nothing here may install it: it is in no other extra and has no pin.
-    assert "cupti-python" not in names | pins().keys()
-    assert not any("cupti" in line for line in declared)
+    # Nothing here may install them: they are in no other extra and have no pin.
+    for extra, package in PROPRIETARY.items():
+        assert [normal(re.match(r"[\w.-]+", line).group()) for line in extras[extra]] == [package]
+        assert package not in names | pins().keys()
+        assert not any(package in line or f"[{extra}" in line or f",{extra}" in line for line in declared)
     assert not names - pins().keys(), f"no pin in constraints: {sorted(names - pins().keys())}"
 
 
