@@ -205,3 +205,9 @@ def test_a_child_leaves_its_record_alone(seen):
     left = {one.name for one in (seen.folder / "child").iterdir()} - {"seen.jsonl", "calls"}
     assert left == {"parent.json", "task.json", "progress.jsonl"}
     shutil.rmtree(seen.folder)
+
+
+def test_the_page_has_every_row():
+    page = (Path(__file__).resolve().parent.parent / "docs" / "child.md").read_text()
+    assert [f"| {row.what} | {row.why} |" in page for row in NEUTRALISED] == [True] * len(NEUTRALISED)
+    assert page.count("\n| ") == len(NEUTRALISED) + 1
