@@ -57,7 +57,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("limit", "--gpuperf-limit", "seconds", 1.0, "longest sampling time of a measurement; 5 rounds are always taken", metavar="SECONDS"),
     Option("clock", "--gpuperf-clock", "choice", "device", "source of times: the device's own clock, records of CUPTI, or graphs of several calls", choices=CLOCKS),
     Option("timeout", "--gpuperf-timeout", "seconds", None, "end the process, with the stacks of all threads and FAIL hang, where a case takes longer", metavar="SECONDS"),
-    Option("seed", "--gpuperf-seed", "seed", 0, "seed Python's, NumPy's and torch's generators before each case, by this and the case; 'off' leaves them alone", metavar="NUMBER|off"),
+    Option("seed", "--gpuperf-seed", "seed", 0, "seed Python's, NumPy's and torch's generators before each case, by this (0 by default) and the case; 'off' leaves them alone", metavar="NUMBER|off"),
     Option("qualify", "--gpuperf-qualify", "flag", False, "after the tests, if any, measure how often this gate cries wolf and what it finds on this machine; implies --gpuperf"),
     Option("pairs", "--gpuperf-pairs", "count", 48, "pairs of measurements that --gpuperf-qualify takes of each of its kernels; the time it takes grows with it", metavar="COUNT"),
     Option("counters", "--gpuperf-counters", "names", "", "hardware counters that every case collects, besides those that it asks for itself; divided by commas or spaces", metavar="NAMES"),
