@@ -8,6 +8,7 @@ import pytest
 from counted_runs import BUSY, REPORT, WARPS, WRITE, counted_run, counter
 from run_files import make_run
 
+from pytest_gpuperf.reasons import Reason
 from pytest_gpuperf.records.journal import EVENTS
 from pytest_gpuperf.records.schema import validate
 from pytest_gpuperf.report.beside import beside
@@ -101,6 +102,22 @@ def test_a_hole_is_no_number():
     run = counted_run()
     run["cases"][2]["measurements"][0]["counters"][WRITE] = counter(WRITE, None)
     assert shown(2, run).lines[0].why == "UNMEASURED without a reason"
+
+
+def test_where_nothing_was_counted_one_line_says_so():
+    run = counted_run()
+    row = run["cases"][0]
+    row["measurements"][0]["counters"] = {name: counter(name, None, why=Reason("no-ncu", "ncu is not on PATH")) for name in (WRITE, WARPS)}
+    del row["measurements"][0]["profiled"]
+    row["budgets"] = row["budgets"][:1]
+    found = shown(0, run)
+    assert found.holes == (("UNMEASURED no-ncu: ncu is not on PATH", f"{WRITE}, {WARPS}"),)
+    text = card(run)
+    assert f"hardware counters {WRITE}, {WARPS}: UNMEASURED no-ncu: ncu is not on PATH" in text
+    assert HEADING not in text
+    # What the reference has is shown all the same.
+    assert shown(0, run, counted_run()).lines[0].reference == "536.9 MB"
+    assert HEADING in card(run, counted_run())
 
 
 def test_a_case_without_counters_has_no_table():
