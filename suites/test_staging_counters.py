@@ -66,7 +66,7 @@ def test_eight_gigabytes(gpuperf, rate):
     assert committed[WRITE] >= 0.95 * share * written[WRITE]
     # And in bytes: what Work says, no more than a share of a percent beside it, less what stays in L2.
     assert written[WRITE] >= 0.98 * MANY_ROWS * 2 * 4096
-    assert written[WRITE] <= 1.01 * MANY_ROWS * 2 * 4096
+    assert written[WRITE] <= 1.02 * MANY_ROWS * 2 * 4096
     reads_do_not_grow(committed, written)
 
 

@@ -6,9 +6,14 @@ import re
 
 import pytest
 from counted_runs import BUSY, REPORT, WARPS, WRITE, counted_run, counter
+from record_events import RUN, journal
 from run_files import make_run
 
-from pytest_gpuperf.records.journal import EVENTS
+from pytest_gpuperf.cli import main
+from pytest_gpuperf.reasons import Reason
+from pytest_gpuperf.records.journal import Journal
+from pytest_gpuperf.records.merge import combine, merge
+from pytest_gpuperf.records.runfile import write
 from pytest_gpuperf.records.schema import validate
 from pytest_gpuperf.report.beside import beside
 from pytest_gpuperf.report.counters import HEADING, Counted, counted, counters_line
@@ -39,10 +44,6 @@ def test_the_schema_knows_counters():
         "counters.holes: no field of a counted run; nearest 'hole'",
     ]
     assert sorted(validate(run)) == told
-
-
-def test_the_journal_knows_the_run_under_ncu():
-    assert "counters" in [row.name for row in EVENTS]
 
 
 def test_a_line_a_counter_with_its_limit():
@@ -101,6 +102,22 @@ def test_a_hole_is_no_number():
     run = counted_run()
     run["cases"][2]["measurements"][0]["counters"][WRITE] = counter(WRITE, None)
     assert shown(2, run).lines[0].why == "UNMEASURED without a reason"
+
+
+def test_where_nothing_was_counted_one_line_says_so():
+    run = counted_run()
+    row = run["cases"][0]
+    row["measurements"][0]["counters"] = {name: counter(name, None, why=Reason("no-ncu", "ncu is not on PATH")) for name in (WRITE, WARPS)}
+    del row["measurements"][0]["profiled"]
+    row["budgets"] = row["budgets"][:1]
+    found = shown(0, run)
+    assert found.holes == (("UNMEASURED no-ncu: ncu is not on PATH", f"{WRITE}, {WARPS}"),)
+    text = card(run)
+    assert f"hardware counters {WRITE}, {WARPS}: UNMEASURED no-ncu: ncu is not on PATH" in text
+    assert HEADING not in text
+    # What the reference has is shown all the same.
+    assert shown(0, run, counted_run()).lines[0].reference == "536.9 MB"
+    assert HEADING in card(run, counted_run())
 
 
 def test_a_case_without_counters_has_no_table():
@@ -170,3 +187,29 @@ def test_what_was_not_counted_is_told(over, line):
     run["cases"] = run["cases"][:3]
     run["counters"] |= over
     assert counters_line(run) == line
+
+
+def test_show_prints_them(tmp_path, capsys):
+    write(counted_run(), tmp_path / "run.json")
+    assert main(["show", str(tmp_path / "run.json")]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert f"    {HEADING}" in told
+    assert f"    {HEADING}, 1.1 days old" in told
+    assert "      dram__bytes_write.sum                               536.9 MB; sum of 3 kernels" in told
+    assert any(line.startswith(f"      {WRITE}  main {WRITE}: UNMEASURED ncu-died: ended by signal 6") for line in told)
+    assert LINE in told
+
+
+def test_the_record_of_the_run_under_ncu_goes_from_the_journal_to_the_run_file(tmp_path):
+    head = {"ncu": "2025.3.1.0", "road": "csv", "starts": 1, "cases": 2, "reports": [REPORT]}
+    lines = Journal(tmp_path / "main.jsonl")
+    lines.append("session", run=RUN, worker="main")
+    lines.append("counters", counters=head)
+    lines.close()
+    run = merge([tmp_path / "main.jsonl"])
+    assert validate(run) == []
+    assert run["counters"] == head | {"replay": None, "wall_s": None, "hole": None}
+    both = combine([run, run])
+    assert validate(both) == []
+    assert (both["counters"]["starts"], both["counters"]["cases"], both["counters"]["reports"]) == (2, 4, [REPORT])
+    assert "counters" not in merge([journal(tmp_path / "other.jsonl")])

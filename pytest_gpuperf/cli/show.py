@@ -103,17 +103,38 @@ def case_lines(case: dict[str, Any]) -> Iterator[str]:
         width = max((len(quantity) for quantity in measurement["values"]), default=0)
         for quantity, value in measurement["values"].items():
             yield f"    {quantity:<{width}}  {value_text(value)}"
+        yield from counter_lines(measurement)
         for note in measurement["notes"]:
             yield f"    note: {note}"
     for budget in case["budgets"]:
         yield f"  budget {budget_text(budget)}"
 
 
+def counter_lines(measurement: dict[str, Any]) -> Iterator[str]:
+    """Yield the counters of a measurement, under a line that says where they come from."""
+    counters = measurement.get("counters") or {}
+    if not counters:
+        return
+    from pytest_gpuperf.report.counters import HEADING, NOTHING, age_of, written
+
+    profiled = measurement.get("profiled") or {}
+    age = age_of(profiled.get("age_s"))
+    yield f"    {HEADING if profiled else NOTHING}" + (f", {age}" if age else "")
+    width = max(map(len, counters))
+    for name, one in counters.items():
+        known = "" if one["number"] is None else written(one["number"], one["unit"])
+        yield f"      {name:<{width}}  " + "; ".join(part for part in (known, one["how"] or "", reason_text(one["reason"]) if one["reason"] else "") if part)
+
+
 def tail(run: dict[str, Any]) -> Iterator[str]:
     """Yield the account and what contradicts it."""
     account = run["account"]
     counts = ", ".join(f"{name} {number}" for name, number in account.items() if name != "collected")
+    from pytest_gpuperf.report.counters import counters_line
+
     yield ""
+    if run.get("counters"):
+        yield counters_line(run)
     yield f"budgets: {account['collected']} collected = {counts}"
     for line in (*run.get("notes", ()), *run.get("problems", ())):
         yield f"note: {line}"

@@ -7,7 +7,7 @@ from pytest_gpuperf.records.field import Field
 COUNTER: tuple[Field, ...] = (
     Field("number", "number?", "unit", "the value; null with a reason"),
     Field("unit", "text", "", "unit that ncu gives it, less its prefix"),
-    Field("how", "text", "", "how several kernels became one number: summed, or weighted by their times"),
+    Field("how", "text?", "", "how several kernels became one number: summed, or weighted by their times"),
     Field("reason", "reason?", "", "why there is no number, or why it cannot decide"),
 )
 

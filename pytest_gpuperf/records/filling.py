@@ -37,7 +37,9 @@ def profiled_runs(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """
     whole = [filled(run, "counted run") for run in runs]
     joined = {name: next((run[name] for run in whole if run[name] is not None), None) for name in ("ncu", "road", "replay", "hole")}
-    joined |= {name: sum(run[name] or 0 for run in whole) for name in ("starts", "wall_s", "cases")}
+    joined |= {name: sum(run[name] for run in whole) for name in ("starts", "cases")}
+    walls = [run["wall_s"] for run in whole if run["wall_s"] is not None]
+    joined["wall_s"] = sum(walls) if walls else None
     joined["reports"] = list(dict.fromkeys(name for run in whole for name in run["reports"]))
     return filled(joined, "counted run")
 

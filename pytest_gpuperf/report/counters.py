@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 
-#: What every such table is headed with.
-HEADING = "profiled run: caches flushed, clocks as found"
+#: What every table of counters is headed with, and what stands before those of which none was counted.
+HEADING, NOTHING = "profiled run: caches flushed, clocks as found", "hardware counters"
 #: Kernels of one body whose own numbers are listed; characters of a name.
 _KERNELS = 40
 _NAME = 80
@@ -50,6 +50,19 @@ class Counted:
     heads: tuple[str, ...]
     kernels: tuple[tuple[str, tuple[str, ...]], ...]
     more: int
+
+    @property
+    def heading(self) -> str:
+        """What stands above them; a body that nothing profiled has no profiled run."""
+        return NOTHING if self.holes else HEADING
+
+    @property
+    def holes(self) -> tuple[tuple[str, str], ...]:
+        """Where neither this run nor the reference has any number: why, and the counters' names; empty where there is a table."""
+        if any(line.number or line.reference for line in self.lines):
+            return ()
+        whys = dict.fromkeys(line.why for line in self.lines)
+        return tuple((why, ", ".join(line.name for line in self.lines if line.why == why)) for why in whys)
 
     @property
     def with_reference(self) -> bool:

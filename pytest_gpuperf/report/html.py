@@ -21,7 +21,7 @@ from pytest_gpuperf.reasons import PASS
 from pytest_gpuperf.report.account import READING_ORDER, account_line, case_counts, failures, groups, simulated
 from pytest_gpuperf.report.beside import Beside, beside, commit_of, surroundings
 from pytest_gpuperf.report.compared import compared
-from pytest_gpuperf.report.counters import HEADING, counted, counters_line
+from pytest_gpuperf.report.counters import counted, counters_line
 from pytest_gpuperf.report.curves import curves
 from pytest_gpuperf.report.headline import headline, notices
 from pytest_gpuperf.report.pack import pack
@@ -217,7 +217,7 @@ def _environment() -> jinja2.Environment:
     made.filters["fragment"] = lambda nodeid: quote(visible(nodeid).encode("utf-8", "backslashreplace"), safe="/:")
     made.globals |= {
         "glyphs": GLYPHS, "plural": plural, "facts": facts, "thumbnail": thumbnail, "reproduce": reproduce, "draw": draw, "recorded": recorded, "compared": compared,
-        "counted": counted, "heading": HEADING,
+        "counted": counted,
     }  # fmt: skip
     return made
 
