@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 MARKS = pytest.StashKey[Marks]()
 #: A test that asked for the fixture while it ran, by request.getfixturevalue.
 ASKED = pytest.StashKey[bool]()
+#: The position of a test among those that its function was collected as.
+INDEX = pytest.StashKey[int]()
 
 
 def levels(item: pytest.Item) -> Iterator[tuple[str, Any]]:

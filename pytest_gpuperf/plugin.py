@@ -37,6 +37,10 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     from pytest_gpuperf import hooks
 
     pluginmanager.add_hookspecs(hooks)
+    if os.environ.get("GPUPERF_CHILD_TASK"):
+        from pytest_gpuperf import child
+
+        child.register(pluginmanager)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -99,12 +103,14 @@ def _active(config: pytest.Config) -> State | None:
 def pytest_pycollect_makeitem(collector: pytest.Collector) -> Generator[None, Any, Any]:
     """Read the limits of every test as it is collected; a bad one is a collection error, in one line."""
     result = yield
-    for item in result if isinstance(result, list) else [result]:
+    for index, item in enumerate(result if isinstance(result, list) else [result]):
         if not isinstance(item, pytest.Item):
             continue
         if "gpuperf" in getattr(item, "fixturenames", ()) or item.get_closest_marker("gpuperf") is not None:
             from pytest_gpuperf.errors import BadBudget
+            from pytest_gpuperf.items import INDEX
 
+            item.stash[INDEX] = index
             try:
                 _state(collector.config).read_item(item)
             except BadBudget as error:
