@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 #: Sources of the time.
 CLOCKS = ("device", "cupti", "graph")
+#: Tools of compute-sanitizer.
+SANITIZERS = ("memcheck", "racecheck", "initcheck", "synccheck")
 CACHES = ("cold", "warm", "steady", "cold-dirty")
 
 
@@ -55,6 +57,14 @@ OPTIONS: tuple[Option, ...] = (
     Option("limit", "--gpuperf-limit", "seconds", 1.0, "longest sampling time of a measurement; 5 rounds are always taken", metavar="SECONDS"),
     Option("clock", "--gpuperf-clock", "choice", "device", "source of times: the device's own clock, records of CUPTI, or graphs of several calls", choices=CLOCKS),
     Option("timeout", "--gpuperf-timeout", "seconds", None, "end the process, with the stacks of all threads and FAIL hang, where a case takes longer", metavar="SECONDS"),
+    Option(
+        "sanitize",
+        "--gpuperf-sanitize",
+        "choice",
+        "",
+        "measure nothing: run the selected cases once under this tool of compute-sanitizer, and fail those in which it finds something; implies --gpuperf",
+        choices=SANITIZERS,
+    ),
     Option("qualify", "--gpuperf-qualify", "flag", False, "after the tests, if any, measure how often this gate cries wolf and what it finds on this machine; implies --gpuperf"),
     Option("pairs", "--gpuperf-pairs", "count", 48, "pairs of measurements that --gpuperf-qualify takes of each of its kernels; the time it takes grows with it", metavar="COUNT"),
     Option("reference", "--gpuperf-reference", "path", "", "show this recorded run (a run file or journals) beside the results on the page", metavar="RUN"),
@@ -73,6 +83,7 @@ class Config:
     limit: float = 1.0
     clock: str = "device"
     timeout: float | None = None
+    sanitize: str = ""
     qualify: bool = False
     pairs: int = 48
     reference: Path | None = None
@@ -114,8 +125,8 @@ def read_options(config: pytest.Config) -> Config:
         if given is None or given == "":
             given = option.default
         found[option.field] = _convert(option, given, where, base)
-    # There is no qualifying without measuring.
-    found["enabled"] = found["enabled"] or found["qualify"]
+    # There is no qualifying without measuring, and no checking without a record.
+    found["enabled"] = found["enabled"] or found["qualify"] or bool(found["sanitize"])
     return Config(**found, runs=config.rootpath / "reports" / "runs")
 
 

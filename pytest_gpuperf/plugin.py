@@ -51,6 +51,10 @@ def pytest_configure(config: pytest.Config) -> None:
     except OptionError as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[_OPTIONS] = options
+    if options.sanitize and not config.option.collectonly:
+        from pytest_gpuperf import sanitizing
+
+        sanitizing.register(config, options, lambda: _state(config))
     if options.enabled and not config.option.collectonly:
         from pytest_gpuperf import parallel
 

@@ -11,7 +11,6 @@ from pytest_gpuperf.format import plural, visible
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 _PREFIX = "========="
 _BANNER = "COMPUTE-SANITIZER"
 
@@ -43,13 +42,14 @@ class Finding:
 
     @property
     def story(self) -> str:
-        """One line: what, in which kernel, where, how often, and the first time.
+        """One line: what, in which kernel, where, how often, and the first one.
 
         >>> Finding("memcheck", "Invalid __global__ write of size 4 bytes", "store", "k.py:11", "(0,0,0)", "(2,0,0)", "0x7fb0", count=64, threads=64).story
-        'memcheck: invalid __global__ write of size 4 bytes in store at k.py:11, 64 threads, first (0,0,0) of block (2,0,0) at 0x7fb0'
+        'invalid __global__ write of size 4 bytes in store at k.py:11, 64 threads, first (0,0,0) of block (2,0,0) at 0x7fb0'
         """
         place = (f" in {self.kernel}" if self.kernel else "") + (f" at {self.source}" if self.source else "")
-        parts = [f"{self.tool}: {_lowered(self.what)}{place}", self.other, self._often, self._first, self.near]
+        parts = [f"{_lowered(self.what)}{place}", self.other, self._often, self._first, _lowered(self.near or "")]
+        parts += [f"called by {self.frames[0]}"] if self.frames and not self.kernel else []
         return ", ".join(part for part in parts if part)
 
     @property
@@ -110,18 +110,20 @@ _DETAILS = (
     re.compile(r"Access (?:to|at) (?P<address>0x[0-9a-f]+)\b"),
     re.compile(r"Address (?P<address>0x[0-9a-f]+)\b"),
     re.compile(r"and is (?P<near>[\d,]+ bytes \w+ the nearest allocation at 0x[0-9a-f]+ of size [\d,]+ bytes)"),
+    re.compile(r"(?P<near>[Uu]ninitialized access to 0x[0-9a-f]+ on access by .+)"),
     re.compile(r"and is (?P<near>inside the nearest allocation at 0x[0-9a-f]+ of size [\d,]+ bytes)"),
 )
 _SIZE = re.compile(r" of size ([\d,]+)(?: bytes?)?")
 _FRAME = re.compile(r"Host Frame: ?(?P<frame>.+)$")
-_PLACE = re.compile(r"\[0x[0-9a-f]+\]$")
+_PLACE = re.compile(r" ?\[0x[0-9a-f]+\]")
+_PYTHON = re.compile(r"\S+ in \S+:\d+$")
 
 
 def parse(text: str, tool: str) -> Reading:
     r"""Return what a piece of a log of `tool` says. A text that nobody knows is a finding with its first line: nothing is dropped.
 
     >>> parse("========= COMPUTE-SANITIZER\n========= Something new\n=========     at void a::k<int>(int*)+0x10 in k.cu:3\n", "memcheck").findings[0].story
-    'memcheck: something new in k at k.cu:3'
+    'something new in k at k.cu:3'
     """
     found, unprinted, begun = [], 0, False
     for head, details in _blocks(text):
@@ -177,7 +179,8 @@ def _finding(head: str, details: list[str], tool: str, *, blames: bool) -> Findi
         tool,
         **told,
         size=int(size[1].replace(",", "")) if size else None,
-        frames=tuple(frames),
+        # Calls inside the interpreter say nothing where the lines of the program are known.
+        frames=tuple([one for one in frames if _PYTHON.fullmatch(one)] or [one for one in frames if one]),
         count=max(hazards, 1),
         threads=int("thread" in told),
         blames=blames,
@@ -216,7 +219,7 @@ def short_name(kernel: str) -> str:
     >>> short_name("void (anonymous namespace)::deep::scale<float, (int)4>(float *, int)"), short_name("_Z5storePf"), short_name("k::operator()<int>(int)")
     ('scale', '_Z5storePf', 'operator()')
     """
-    text = re.sub(r"\[abi:[^\]]*\]", "", kernel).replace("(anonymous namespace)::", "").replace("operator()", "operator\0")
+    text = re.sub(r"\[abi:[^\]]*\]", "", kernel).replace("(anonymous namespace)::", "").replace("operator()", "operator\0").replace("<locals>.", "::")
     kept, depth = "", 0
     for char in text:
         if char == "(" and depth == 0:

@@ -39,6 +39,7 @@ def merge(journals: list[Path]) -> dict[str, Any]:
         found=(len({*collected, *deselected, *ran}), _found(collected, deselected, ran) + _extra(cases, collected)),
         notes=[note for reading in readings for note in reading.notes],
         qualifications=[event["qualification"] for event in _all(readings, "qualification")],
+        sanitizers=[event["sanitizer"] for event in _all(readings, "sanitizer")],
     )
 
 
@@ -64,6 +65,7 @@ def combine(runs: list[dict[str, Any]]) -> dict[str, Any]:
         found=(len({*ran, *not_run, *deselected}), sum(account.values())),
         notes=notes,
         qualifications=[run["qualification"] for run in runs if "qualification" in run],
+        sanitizers=[one for run in runs for one in run.get("sanitizer", [])],
         problems=[problem for run in runs for problem in run.get("problems", [])],
     )
 
@@ -74,7 +76,7 @@ def counted(nodeid: str, budgets: Any) -> dict[str, Any]:
 
 
 def _assembled(
-    *, run: dict[str, Any], found: tuple[int, int], qualifications: list[dict[str, Any]], problems: Iterable[str] = (), **parts: Any
+    *, run: dict[str, Any], found: tuple[int, int], qualifications: list[dict[str, Any]], sanitizers: list[Any], problems: Iterable[str] = (), **parts: Any
 ) -> dict[str, Any]:
     account = {"collected": found[1]} | take_account(parts["cases"], parts["not_run"], parts["deselected"])
     counts = {"cases": found[0], "budgets": found[1]}
@@ -83,6 +85,8 @@ def _assembled(
     if qualifications:
         # Of shards that each qualified their machine, the last one's is kept: their pairs are not of one device.
         whole["qualification"] = filled(qualifications[-1], "qualification")
+    if sanitizers:
+        whole["sanitizer"] = sanitizers
     return whole | {"problems": [*problems, *account_problems(whole)]}
 
 

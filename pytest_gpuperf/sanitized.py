@@ -1,0 +1,96 @@
+"""In a session that compute-sanitizer watches: how long its log is at the begin and the end of each case, and lines for numba's kernels."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_gpuperf import relaunch
+from pytest_gpuperf.items import is_case
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from pathlib import Path
+
+    from pytest_gpuperf.state import State
+
+#: In the folder of a checked session: the tool's log, the sizes that it had, and what the session printed.
+LOG, PIECES, PRINTED = "sanitizer.log", "pieces.jsonl", "child.log"
+_DISPATCHERS = "numba.cuda.dispatcher"
+
+
+class Pieces:
+    """The hooks of the checked session: what the tool writes between two sizes belongs to the case between them."""
+
+    def __init__(self, folder: Path, state: Callable[[], State]) -> None:
+        """Open the file of sizes."""
+        self._folder, self._state = folder, state
+        self._file = (folder / PIECES).open("a", encoding="utf-8")
+        self._note(event="process", nodeid="", pid=os.getpid())
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Note the size before the set-up and after the tear-down; a context that an error has killed ends the session, as nothing could be found in it."""
+        if not is_case(item):
+            return (yield)
+        key = relaunch.key_of(item)["nodeid"]
+        line_information()
+        self._wait()
+        self._note(event="begin", nodeid=key, size=self._size())
+        try:
+            return (yield)
+        finally:
+            dead = self._wait()
+            self._note(event="end", nodeid=key, size=self._size(), dead=dead)
+            if dead is not None:
+                item.session.shouldstop = f"gpuperf: {dead}"
+
+    def _wait(self) -> str | None:
+        """Let the device finish, as the tool writes what it found at a synchronisation; return what the device says if it no longer answers."""
+        runtime = self._state().runtime
+        if runtime.backend is None:
+            return None
+        try:
+            runtime.operations()
+            runtime.backend.synchronize()
+        except Exception as error:  # noqa: BLE001  (whatever the driver says, the context is gone)
+            return f"the CUDA context is no longer usable: {error}".partition("\n")[0]
+        return None
+
+    def _size(self) -> int:
+        with contextlib.suppress(OSError):
+            return (self._folder / LOG).stat().st_size
+        return 0
+
+    def _note(self, **line: Any) -> None:
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+
+
+def line_information() -> None:
+    """Let numba compile kernels with line information from now on, so that findings have source lines; generated code stays the same.
+
+    numba has no setting for that. Kernels with eager signatures, compiled when their module was imported, stay without.
+    """
+    module: Any = sys.modules.get(_DISPATCHERS)
+    dispatcher = getattr(module, "CUDADispatcher", None)
+    if dispatcher is None or getattr(dispatcher, "_gpuperf_lines", False):
+        return
+    for name in ("compile", "compile_device"):
+        if callable(getattr(dispatcher, name, None)):
+            setattr(dispatcher, name, _with_lines(getattr(dispatcher, name)))
+    dispatcher._gpuperf_lines = True  # noqa: SLF001 - ours
+
+
+def _with_lines(compile_one: Callable[..., Any]) -> Callable[..., Any]:
+    def compile_with_lines(self: Any, *args: Any, **kw: Any) -> Any:
+        if not self.targetoptions.get("debug"):
+            self.targetoptions["lineinfo"] = True
+        return compile_one(self, *args, **kw)
+
+    return compile_with_lines
