@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gpuperf import relaunch
 from pytest_gpuperf.items import is_case
 
 if TYPE_CHECKING:
@@ -27,9 +26,9 @@ _DISPATCHERS = "numba.cuda.dispatcher"
 class Pieces:
     """The hooks of the checked session: what the tool writes between two sizes belongs to the case between them."""
 
-    def __init__(self, folder: Path, state: Callable[[], State]) -> None:
-        """Open the file of sizes."""
-        self._folder, self._state = folder, state
+    def __init__(self, folder: Path, state: Callable[[], State], nodeid_of: Callable[[pytest.Item], str]) -> None:
+        """Open the file of sizes; `nodeid_of` gives a test the node id that it has in the session that asked."""
+        self._folder, self._state, self._nodeid_of = folder, state, nodeid_of
         self._file = (folder / PIECES).open("a", encoding="utf-8")
         self._note(event="process", nodeid="", pid=os.getpid())
 
@@ -38,7 +37,7 @@ class Pieces:
         """Note the size before the set-up and after the tear-down; a context that an error has killed ends the session, as nothing could be found in it."""
         if not is_case(item):
             return (yield)
-        key = relaunch.key_of(item)["nodeid"]
+        key = self._nodeid_of(item)
         line_information()
         self._wait()
         self._note(event="begin", nodeid=key, size=self._size())

@@ -37,7 +37,7 @@ def register(config: pytest.Config, options: Config, state: Callable[[], State])
         if child.task.kind == "sanitize":
             from pytest_gpuperf import sanitized
 
-            config.pluginmanager.register(sanitized.Pieces(child.folder, state), "gpuperf-sanitized")
+            config.pluginmanager.register(sanitized.Pieces(child.folder, state, child.nodeid_of), "gpuperf-sanitized")
         return
     option = f"--gpuperf-sanitize={options.sanitize}"
     if options.qualify:

@@ -22,25 +22,25 @@ def read(name):
 #: For every log: its stories.
 STORIES = {
     "memcheck": [
-        "invalid __global__ write of size 4 bytes in oob at parts.py:56, 20 threads, first (0,0,0) of block (0,0,0) at 0x7fb392c00000, "
-        "4,192,257 bytes after the nearest allocation at 0x7fb392800400 of size 1,024 bytes"
+        ("invalid __global__ write of size 4 bytes in oob at parts.py:56, 20 threads, first (0,0,0) of block (0,0,0) at 0x7fb392c00000, "
+        "4,192,257 bytes after the nearest allocation at 0x7fb392800400 of size 1,024 bytes")
     ],
     "memcheck-without-lines": [
-        "invalid __global__ write of size 4 bytes in oob, 3 threads, first (0,0,0) of block (0,0,0) at 0x7f6480c00000, "
-        "4,192,257 bytes after the nearest allocation at 0x7f6480800400 of size 1,024 bytes"
+        ("invalid __global__ write of size 4 bytes in oob, 3 threads, first (0,0,0) of block (0,0,0) at 0x7f6480c00000, "
+        "4,192,257 bytes after the nearest allocation at 0x7f6480800400 of size 1,024 bytes")
     ],
     "memcheck-shared": ["invalid __shared__ write of size 4 bytes in oob_shared at parts.py:65, 5 threads, first (0,0,0) of block (0,0,0) at 0x4400"],
     "memcheck-torch": [
-        "invalid __global__ write of size 4 bytes in oob at parts.py:56, 4 threads, first (32,0,0) of block (0,0,0) at 0x7fd270e00080, "
-        "2,084,449 bytes after the nearest allocation at 0x7fd270c03200 of size 32 bytes"
+        ("invalid __global__ write of size 4 bytes in oob at parts.py:56, 4 threads, first (32,0,0) of block (0,0,0) at 0x7fd270e00080, "
+        "2,084,449 bytes after the nearest allocation at 0x7fd270c03200 of size 32 bytes")
     ],
     "memcheck-api": [
         'program hit CUDA_ERROR_OUT_OF_MEMORY (error 2) due to "out of memory" on CUDA API call to cuMemAlloc_v2, called by api in parts.py:89',
         'program hit CUDA_ERROR_INVALID_VALUE (error 1) due to "invalid argument" on CUDA API call to cuMemcpyDtoH_v2, called by api in parts.py:89',
     ],
     "memcheck-abort": [
-        "invalid __global__ write of size 4 bytes in oob at parts.py:56, 2 threads, first (0,0,0) of block (0,0,0) at 0x7f1034c00000, "
-        "4,192,257 bytes after the nearest allocation at 0x7f1034800400 of size 1,024 bytes"
+        ("invalid __global__ write of size 4 bytes in oob at parts.py:56, 2 threads, first (0,0,0) of block (0,0,0) at 0x7f1034c00000, "
+        "4,192,257 bytes after the nearest allocation at 0x7f1034800400 of size 1,024 bytes")
     ],
     "racecheck": [
         "race reported between Write access in race at parts.py:18, and read access at parts.py:19, 1,024 times",
@@ -50,8 +50,8 @@ STORIES = {
     "synccheck": ["barrier error detected: Divergent thread(s) in warp in diverge at parts.py:38, 16 threads, first (0,0,0) of block (0,0,0)"],
     "initcheck": [
         "uninitialized __global__ memory read of size 4 bytes in uninit at parts.py:71, 6 threads, first (0,0,0) of block (0,0,0) at 0x7f050e800400",
-        "host API memory access error at host access to 0x7f050e800400 of size 1,024 bytes, 4 times, "
-        "uninitialized access to 0x7f050e800400 on access by cudaMemcpy source, called by safe_cuda_api_call in driver.py:324",
+        ("host API memory access error at host access to 0x7f050e800400 of size 1,024 bytes, 4 times, "
+        "uninitialized access to 0x7f050e800400 on access by cudaMemcpy source, called by safe_cuda_api_call in driver.py:324"),
     ],
     "no-cuda": ["target application terminated before first instrumented API call"],
 }

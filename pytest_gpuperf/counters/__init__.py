@@ -1,1 +1,1 @@
-"""What other tools of the toolkit see of a body: hardware counters, and findings of compute-sanitizer."""
+"""Hardware counters: their names, the reports of Nsight Compute, and what several kernels of one body come to."""

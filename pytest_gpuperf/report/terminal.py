@@ -8,6 +8,7 @@ from pytest_gpuperf.format import format_margin, format_quantity, plural, visibl
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNMEASURED
 from pytest_gpuperf.report.account import Group, account_line, case_counts, failures, groups, nearest, simulated
 from pytest_gpuperf.report.qualified import qualification_lines
+from pytest_gpuperf.report.sanitized import sanitizer_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,8 @@ def summary_lines(run: dict[str, Any], verbosity: int = 0) -> list[Line]:
     what was not decided with their next steps, and the account. With verbosity above 0 no list is cut.
     """
     qualified: list[Line] = [(_one_line(line), {}) for line in qualification_lines(run, verbosity)]
-    return [*_failures(run, verbosity), *_nearest(run), *_reasons(run, verbosity), *qualified, *_counts(run)]
+    checked: list[Line] = [(_one_line(line), {"red": True} if wrong else {}) for line, wrong in sanitizer_lines(run)]
+    return [*_failures(run, verbosity), *_nearest(run), *_reasons(run, verbosity), *qualified, *checked, *_counts(run)]
 
 
 def _failures(run: dict[str, Any], verbosity: int) -> Iterator[Line]:
