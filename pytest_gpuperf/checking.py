@@ -26,19 +26,17 @@ if TYPE_CHECKING:
 
 #: Seconds that a case, or the way to the first one, may take under the tool, where --gpuperf-timeout does not say.
 TIMEOUT = 600.0
-#: Inputs of the checked calls are made from this.
-_SEED = 0
 _POLL = 0.05
 
 
-def run(config: pytest.Config, program: Path, tool: str, keys: list[Key], folder: Path, timeout: float) -> Left:
+def run(config: pytest.Config, program: Path, tool: str, keys: list[Key], folder: Path, timeout: float, seed: int | None) -> Left:
     """Run this session's command line once more under a tool, over some of its cases, and return what that process left.
 
     A case that does not end in `timeout` seconds costs the process.
     """
     folder.mkdir(parents=True, exist_ok=True)
     task = folder / "task.json"
-    relaunch.write(relaunch.Task("sanitize", str(folder), tuple(keys), _SEED, relaunch.carry(config)), task)
+    relaunch.write(relaunch.Task("sanitize", str(folder), tuple(keys), seed, relaunch.carry(config)), task)
     # Kernels that numba has on disk were compiled without line information, and the parent's are to stay as they are.
     environment = relaunch.environment(task) | {"NUMBA_CACHE_DIR": str(folder / "numba")}
     command = checker.command(program, tool, folder / LOG, relaunch.command(config))

@@ -121,7 +121,7 @@ class GpuPerf:
         own = choose(read_limits(read_budget(budget, chosen), f"measure({chosen!r})", "budget=", chosen), self._runtime.device, f"measure({chosen!r})")
         # Before anything else can be refused: what a test swallows must not take its limits along.
         self._case.abandon(chosen, own)
-        body = read_body(fn, args, inputs, kw, work, setup, varies=varies, options=_OPTIONS)
+        body = read_body(fn, args, inputs, kw, work, setup, varies=varies, options=OPTIONS)
         state, duty = read_cache(cache, self._runtime.config.cache), read_duty(duty)
         source = read_clock(clock, self._runtime)
         hole = self._runtime.hole if self._runtime.config.enabled else Reason("needs-gpuperf")
@@ -232,4 +232,4 @@ class GpuPerf:
 
 
 #: What measure() takes by name for itself.
-_OPTIONS = tuple(name for name, one in inspect.signature(GpuPerf.measure).parameters.items() if one.kind is one.KEYWORD_ONLY)
+OPTIONS = tuple(name for name, one in inspect.signature(GpuPerf.measure).parameters.items() if one.kind is one.KEYWORD_ONLY)

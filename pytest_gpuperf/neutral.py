@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import pdb  # noqa: T100 - to turn it off
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,12 +35,15 @@ class Neutralised:
     environment: tuple[str, ...] = ()
 
 
+#: Our own options that are the parent's business.
+_OURS = ("report", "json", "reference", "qualify", "timeout", "strict", "clock", "cache")
 _WRITES = "it would write over what the parent session writes"
 
 NEUTRALISED: tuple[Neutralised, ...] = (
     Neutralised("maxfail", "outcomes of a child mean nothing: every case must be reached", {"maxfail": 0}),
     Neutralised("stepwise", "the parent has selected, and its memory is its own", {"stepwise": False, "stepwise_skip": False, "stepwise_reset": False}),
-    Neutralised("pdb", "nobody sits at a child", {"usepdb": False, "trace": False}),
+    Neutralised("collection errors", "a broken file must not cost the cases of the others theirs", {"continue_on_collection_errors": True}),
+    Neutralised("pdb", "nobody sits at a child, nor at its breakpoint()", {"usepdb": False, "trace": False}),
     Neutralised(
         "cache", "the parent has selected by it, and writes it", {"lf": False, "failedfirst": False, "newfirst": False, "cacheshow": None, "cacheclear": False},
         {"cache_dir": f"{OWN}cache"},
@@ -87,8 +92,8 @@ NEUTRALISED: tuple[Neutralised, ...] = (
     ),
     Neutralised(
         "gpuperf", "the parent judges, records and reports",
-        {"gpuperf_report": None, "gpuperf_json": None, "gpuperf_reference": None, "gpuperf_qualify": None, "gpuperf_timeout": None, "gpuperf_strict": None},
-        {"gpuperf_report": None, "gpuperf_json": None, "gpuperf_reference": None, "gpuperf_qualify": None, "gpuperf_timeout": None, "gpuperf_strict": None},
+        {f"gpuperf_{name}": None for name in _OURS} | {"gpuperf_enabled": True},
+        {f"gpuperf_{name}": None for name in _OURS},
         environment=("GPUPERF_QUALIFY",),
     ),
     Neutralised("the running test", "a child is no part of the test that started it", environment=("PYTEST_CURRENT_TEST",)),
@@ -131,6 +136,12 @@ def after_configuring(config: pytest.Config) -> None:
         plugin = manager.get_plugin(name)
         if plugin is not None:
             manager.unregister(plugin)
+    # pytest's own hooks of both are in place by now, and would read from a terminal that is not there; its cleanup puts Python's back.
+    sys.breakpointhook = pdb.set_trace = _goes_on
+
+
+def _goes_on(*_: Any, **__: Any) -> None:
+    """Do not stop at a breakpoint."""
 
 
 def _own(value: Any, folder: Path) -> Any:

@@ -65,6 +65,7 @@ OPTIONS: tuple[Option, ...] = (
         "measure nothing: run the selected cases once under this tool of compute-sanitizer, and fail those in which it finds something; implies --gpuperf",
         choices=SANITIZERS,
     ),
+    Option("seed", "--gpuperf-seed", "seed", 0, "seed Python's, NumPy's and torch's generators before each case, by this and the case; 'off' leaves them alone", metavar="NUMBER|off"),
     Option("qualify", "--gpuperf-qualify", "flag", False, "after the tests, if any, measure how often this gate cries wolf and what it finds on this machine; implies --gpuperf"),
     Option("pairs", "--gpuperf-pairs", "count", 48, "pairs of measurements that --gpuperf-qualify takes of each of its kernels; the time it takes grows with it", metavar="COUNT"),
     Option("reference", "--gpuperf-reference", "path", "", "show this recorded run (a run file or journals) beside the results on the page", metavar="RUN"),
@@ -84,6 +85,7 @@ class Config:
     clock: str = "device"
     timeout: float | None = None
     sanitize: str = ""
+    seed: int | None = 0
     qualify: bool = False
     pairs: int = 48
     reference: Path | None = None
@@ -155,6 +157,13 @@ def _convert(option: Option, given: Any, where: str, base: Path) -> Any:
     if option.kind == "count":
         if not str(given).isascii() or not str(given).isdigit() or not 0 < int(given) < 100_000:
             message = f"{where}: {given!r} is not a whole number above 0"
+            raise OptionError(message)
+        return int(given)
+    if option.kind == "seed":
+        if str(given) == "off":
+            return None
+        if not str(given).isascii() or not str(given).isdigit() or int(given) >= 2**63:
+            message = f"{where}: {given!r} is neither a whole number from 0 nor 'off'"
             raise OptionError(message)
         return int(given)
     if option.kind == "flag":

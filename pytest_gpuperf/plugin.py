@@ -12,6 +12,7 @@ from pytest_gpuperf.options import OptionError, add_options, read_options, witho
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from pytest_gpuperf.child import Child
     from pytest_gpuperf.fixture import GpuPerf
     from pytest_gpuperf.state import State
 
@@ -56,9 +57,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
         sanitizing.register(config, options, lambda: _state(config))
     if options.enabled and not config.option.collectonly:
-        from pytest_gpuperf import parallel
+        from pytest_gpuperf import parallel, seeding
 
-        parallel.open_recorder(_state(config), EXIT_INFRASTRUCTURE)
+        child = _child(config)
+        seeding.register(config, options.seed, None if child is None else child.nodeid_of)
+        if child is None:
+            parallel.open_recorder(_state(config), EXIT_INFRASTRUCTURE)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -94,8 +98,14 @@ def _state(config: pytest.Config) -> State:
     if _STATE not in config.stash:
         from pytest_gpuperf.state import State
 
-        config.stash[_STATE] = State(config, config.stash[_OPTIONS])
+        child = _child(config)
+        config.stash[_STATE] = State(config, config.stash[_OPTIONS]) if child is None else child.state(config, config.stash[_OPTIONS])
     return config.stash[_STATE]
+
+
+def _child(config: pytest.Config) -> Child | None:
+    """Return the hooks of a child session; None in every other one."""
+    return config.pluginmanager.get_plugin("gpuperf-child")
 
 
 def _active(config: pytest.Config) -> State | None:

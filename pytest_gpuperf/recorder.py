@@ -58,7 +58,7 @@ class Recorder:
             "id": run_id,
             "started": now(),
             "argv": _portable(argv, rootpath),
-            "seed": None,
+            "seed": config.seed,
             "simulator": simulator_on(),
             "options": {"limit": config.limit, "cache": config.cache, "strict": config.strict or None, "sanitize": config.sanitize or None},
             **environment(rootpath),

@@ -46,7 +46,8 @@ class Task:
 def write(task: Task, path: Path) -> None:
     """Write a task to a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(dataclasses.asdict(task)), encoding="utf-8")
+    absolute = dataclasses.replace(task, folder=str(Path(task.folder).resolve()))
+    path.write_text(json.dumps(dataclasses.asdict(absolute)), encoding="utf-8")
 
 
 def read() -> Task | None:
@@ -85,18 +86,19 @@ def environment(path: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not neutral.is_dropped(name)}
     seed = kept.get("PYTHONHASHSEED", "")
     fixed = seed if seed.isdigit() else "0"
-    return kept | {CHILD: "1", TASK: str(path), "PYTHONHASHSEED": fixed}
+    return kept | {CHILD: "1", TASK: str(path.resolve()), "PYTHONHASHSEED": fixed}
 
 
 def key_of(item: pytest.Item) -> dict[str, Any]:
     """Return what a test is known by in parent and child: its node id, and its place for where that is random.
 
-    `index` is its position among the tests of one function as they were collected, before anything was selected or shuffled.
+    `index` is its position among the tests of one function as they were collected, before anything was selected or shuffled;
+    -1 for a test that was not seen to use the fixture then.
     """
     nodeid = bare_nodeid(item.nodeid)
     file, _, within = nodeid.partition("::")
     function = within.partition("[")[0]
-    return {"nodeid": nodeid, "file": file, "function": function, "index": item.stash.get(INDEX, 0)}
+    return {"nodeid": nodeid, "file": file, "function": function, "index": item.stash.get(INDEX, -1)}
 
 
 def _flags() -> list[str]:

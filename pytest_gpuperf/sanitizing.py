@@ -129,7 +129,7 @@ class Sanitizing:
         while keys:
             number += 1
             folder = state.recorder.folder / "sanitizer" / str(number)
-            left = checking.run(state.config, program, self._tool, keys, folder, self._timeout)
+            left = checking.run(state.config, program, self._tool, keys, folder, self._timeout, state.options.seed)
             settled = settle(keys, left, self._tool)
             self._outside += settled.outside
             if not settled.outcomes:

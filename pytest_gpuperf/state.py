@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 
     from pytest_gpuperf.options import Config
 
-STATE = pytest.StashKey["State"]()
-
 
 class State:
     """What the hooks share."""
+
+    #: What the fixture's object is made of.
+    verbs: ClassVar[type[GpuPerf]] = GpuPerf
 
     def __init__(self, config: pytest.Config, options: Config) -> None:
         """Read nothing and open nothing yet."""
@@ -345,4 +346,4 @@ def fixture_object(state: State, item: pytest.Item) -> GpuPerf:
             state.begin(item)
         else:
             running.case.marks = item.stash[MARKS]
-    return GpuPerf(state.runtime, item.stash[CASE].case)
+    return state.verbs(state.runtime, item.stash[CASE].case)

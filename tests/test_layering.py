@@ -28,7 +28,7 @@ LAYERS = (
     Layer("rooms", ("timing", "identity", "counters", "static", "budgets"), ("facts", "ground")),
     Layer("trial", ("qualify",), ("facts", "ground", "rooms")),
     Layer("case", ("measurement", "roofline", "comparison", "case", "catching", "runtime"), ("facts", "ground", "rooms"), siblings=True),
-    Layer("verbs", ("fixture", "arguments", "comparing", "measuring", "profiling", "standalone"), ("facts", "ground", "rooms", "case"), siblings=True),
+    Layer("verbs", ("fixture", "arguments", "comparing", "measuring", "profiling", "standalone", "child_values", "child_verbs"), ("facts", "ground", "rooms", "case"), siblings=True),
     Layer("machine", ("machine", "machine_table"), ("facts", "ground", "rooms", "case", "verbs")),
     Layer("readers", ("report", "reference"), ("facts", "records")),
     # Readers of other tools' files: they make Measurements, so that budgets apply to what they read.

@@ -20,6 +20,7 @@ ROWS = {
     "clock": ("graph", "graph", "device"),
     "timeout": ("7", 7.0, None),
     "sanitize": ("racecheck", "racecheck", ""),
+    "seed": ("7", 7, 0),
     "qualify": ("true", True, False),
     "pairs": ("6", 6, 48),
     "reference": ("ref.json", Path("ref.json"), None),
@@ -52,7 +53,7 @@ def test_every_row_is_named_once_after_its_flag_and_says_what_it_does():
         assert option.ini == option.flag[2:].replace("-", "_")
         assert option.help
         assert not option.help.endswith(".")
-        assert option.kind in {"flag", "path", "choice", "seconds", "count"}
+        assert option.kind in {"flag", "path", "choice", "seconds", "count", "seed"}
         assert bool(option.choices) == (option.kind == "choice")
         assert option.bare is None or option.bare in option.choices
 

@@ -46,7 +46,7 @@ RUN: tuple[Field, ...] = (
     Field("python", "text", "", "version of the interpreter"),
     Field("platform", "text", "", "operating system, its version and architecture"),
     Field("packages", "{text}", "", "installed versions of the packages that move a time or a bit"),
-    Field("seed", "int?", "", "seed of everything that the plugin draws"),
+    Field("seed", "int?", "", "what the generators of Python, NumPy and torch were seeded from before each case; null where they were left alone"),
     Field("exit_status", "int?", "", "pytest's exit status; null where the session was killed"),
     Field("workers", "[text]", "", "main, or xdist's workers"),
     Field("simulator", "bool", "", "numba's simulator was on"),
