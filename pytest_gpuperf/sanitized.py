@@ -1,22 +1,31 @@
-"""In a session that compute-sanitizer watches: how long its log is at the begin and the end of each case, and lines for numba's kernels."""
+"""In a session that compute-sanitizer watches: bodies are only called, and the length of its log is noted at the begin and the end of each case."""
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
+from pytest_gpuperf.arguments import call_once, listed
+from pytest_gpuperf.child import ChildState
+from pytest_gpuperf.child_verbs import ChildGpuPerf, ChildRuntime
+from pytest_gpuperf.device.streams import handle_of
 from pytest_gpuperf.items import is_case
+from pytest_gpuperf.nvtx_ranges import slug
+from pytest_gpuperf.timing.buffers import Buffers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
 
+    from pytest_gpuperf.fixture import GpuPerf
     from pytest_gpuperf.state import State
+    from pytest_gpuperf.timing.body import Body
 
 #: In the folder of a checked session: the tool's log, the sizes that it had, and what the session printed.
 LOG, PIECES, PRINTED = "sanitizer.log", "pieces.jsonl", "child.log"
@@ -69,6 +78,58 @@ class Pieces:
     def _note(self, **line: Any) -> None:
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
+
+
+class CheckedGpuPerf(ChildGpuPerf):
+    """The `gpuperf` object of a checked case: each body is called once with every argument set, on arrays that nobody else has read or written."""
+
+    @contextlib.contextmanager
+    def _profiler(self, bodies: Sequence[Body], outputs: Any, inout: Any, stream: Any) -> Iterator[Callable[[Body, str], Any]]:
+        """Give what only calls a body; a poisoned output would be initialised, and a digest would read what is not."""
+        del outputs
+        runtime, nodeid = self._runtime, self._case.nodeid
+        assert isinstance(runtime, ChildRuntime)
+        operations, handle = runtime.operations(), runtime.stream if stream is None else handle_of(stream)
+        kept: Buffers | None = None
+        if operations is not None and len(bodies) > 1 and listed(inout):
+            # All versions of a comparison start from the same bits, here too.
+            assert runtime.backend is not None
+            runtime.backend.synchronize()
+            kept = Buffers(runtime.backend, operations, bodies[0], [], listed(inout))
+            kept.prepare(handle)
+            kept.snapshot(handle)
+
+        def only_call(body: Body, name: str) -> Any:
+            if kept is not None:
+                kept.restore(handle)
+            try:
+                return call_once(body)
+            finally:
+                # What the body launched is found at a synchronisation.
+                if runtime.backend is not None and operations is not None:
+                    runtime.backend.synchronize()
+                runtime.tells.measured(nodeid, name=name, slug=slug(nodeid, name), inputs=None, written=None, code=None)
+
+        try:
+            with runtime.on_stream(None if stream is None else handle):
+                yield only_call
+        finally:
+            if kept is not None:
+                kept.close()
+
+
+class CheckedState(ChildState):
+    """The state of a checked session."""
+
+    verbs: ClassVar[type[GpuPerf]] = CheckedGpuPerf
+
+    def report(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+        """Tell how a case ended whatever its xfail makes of that: the session that asked has the mark too, and the verdict."""
+        plain = copy.copy(report)
+        error = None if call.excinfo is None else call.excinfo.value
+        skipped = isinstance(error, (pytest.skip.Exception, pytest.xfail.Exception))
+        plain.outcome = "passed" if error is None else "skipped" if skipped else "failed"
+        super().report(item, call, plain)
 
 
 def line_information() -> None:

@@ -177,7 +177,7 @@ def test_each_wrong_kernel_is_caught_by_name_and_its_right_twin_passes(tool, pro
         places = [first["source"], *([str(first["other"]).rpartition(" ")[2]] if first["other"] else [])]
         assert f"kernels.py:{number}" in places, first
         if tool != "racecheck":
-            assert any(frame.startswith("<lambda> in test_it.py:") or frame.startswith(f"{name} in test_it.py:") for frame in first["frames"]), first
+            assert any(frame.startswith(("<lambda> in test_it.py:", f"{name} in test_it.py:")) for frame in first["frames"]), first
 
 
 def test_torch_tensors_are_checked_too(program, torch, gpu_runtime):

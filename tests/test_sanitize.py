@@ -230,9 +230,19 @@ def test_xfail_sees_a_finding(sanitize):
         @pytest.mark.xfail(strict=True)
         def test_mended(gpuperf, wrong):
             gpuperf.measure(wrong())
+
+        @pytest.mark.xfail(strict=True)
+        def test_breaks(gpuperf, wrong):
+            raise RuntimeError("it breaks")
+
+        @pytest.mark.xfail(run=False)
+        def test_never(gpuperf, wrong):
+            open("told.txt", "w").close()
         """
     )
-    assert done.outcomes == {"xfailed": 1, "failed": 1}, done.text
+    assert done.outcomes == {"xfailed": 2, "failed": 1, "skipped": 1}, done.text
+    assert done.codes["test_breaks"] == ["sanitizer-body-failed"]
+    assert not (done.path / "told.txt").exists()
     assert "[XPASS(strict)]" in done.text
 
 
@@ -295,7 +305,7 @@ def test_what_is_found_after_the_last_case_fails_the_session(sanitize):
 
 
 def test_only_the_selected_cases_are_checked_and_plain_tests_run_as_ever(sanitize):
-    done = sanitize(TWO + "\n    def test_plain():\n        open('plain.txt', 'a').write('x')\n", "-k", "right or plain")
+    done = sanitize(TWO + "\n    def test_plain():\n        with open('plain.txt', 'a') as file:\n            file.write('x')\n", "-k", "right or plain")
     assert done.outcomes == {"passed": 2, "deselected": 2}, done.text
     assert done.run["sanitizer"][0]["checked"] == 1
     assert (done.path / "plain.txt").read_text(encoding="utf-8") == "x"
