@@ -358,3 +358,79 @@ def test_the_logs_stay_beside_the_journals(sanitize):
     assert log.read_text(encoding="utf-8").count("Invalid __global__ write") == 64
     pieces = [json.loads(line) for line in (log.parent / "pieces.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [one["event"] for one in pieces] == ["process", *["begin", "end"] * 3]
+
+
+def test_each_argument_set_is_called_once_and_outputs_are_left_alone(sanitize):
+    done = sanitize(
+        """
+        def test_sets(gpuperf, fake):
+            output = fake.array(8)
+            output.numpy()[:] = 7
+            seen = []
+
+            def body(number):
+                seen.append((number, output.numpy().tolist()))
+
+            gpuperf.measure(body, inputs=[(1,), (2,), (3,)], outputs=[output])
+            assert seen == [(number, [7.0] * 8) for number in (1, 2, 3)], seen
+        """
+    )
+    assert done.outcomes == {"passed": 1}, done.text
+
+
+def test_versions_of_a_comparison_start_from_the_same_bits(sanitize):
+    done = sanitize(
+        """
+        def test_versions(gpuperf, fake):
+            array = fake.array(8)
+            array.numpy()[:] = 0
+            seen = []
+
+            def version(name):
+                def body():
+                    seen.append((name, float(array.numpy()[0])))
+                    array.numpy()[:] = 5
+                return body
+
+            gpuperf.compare({"a": version("a"), "b": version("b")}, inout=[array])
+            assert seen == [("a", 0.0), ("b", 0.0)], seen
+        """
+    )
+    assert done.outcomes == {"passed": 1}, done.text
+
+
+def test_the_runs_of_shards_keep_what_each_of_them_found(sanitize):
+    from pytest_gpuperf.records.merge import combine
+
+    run = sanitize(TWO).run
+    whole = combine([run, run])
+    assert [one["clean"] for one in whole["sanitizer"]] == [2, 2]
+    assert validate(whole) == []
+
+
+def test_numba_compiles_with_lines_from_then_on(monkeypatch):
+    import sys
+    import types
+
+    from pytest_gpuperf.sanitized import line_information
+
+    class CUDADispatcher:
+        def __init__(self, **options):
+            self.targetoptions = options
+
+        def compile(self, signature):
+            return signature, dict(self.targetoptions)
+
+        def compile_device(self, arguments, return_type=None):
+            return arguments, return_type, dict(self.targetoptions)
+
+    monkeypatch.delitem(sys.modules, "numba.cuda.dispatcher", raising=False)
+    line_information()  # no numba, nothing to do
+    module = types.ModuleType("numba.cuda.dispatcher")
+    module.CUDADispatcher = CUDADispatcher
+    monkeypatch.setitem(sys.modules, "numba.cuda.dispatcher", module)
+    line_information()
+    line_information()
+    assert CUDADispatcher(opt=True).compile("f4") == ("f4", {"opt": True, "lineinfo": True})
+    assert CUDADispatcher().compile_device("f4", return_type="i4") == ("f4", "i4", {"lineinfo": True})
+    assert CUDADispatcher(debug=True).compile("f4") == ("f4", {"debug": True})
