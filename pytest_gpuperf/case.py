@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pytest_gpuperf.budgets.collect import Budget, Marks
     from pytest_gpuperf.comparison import Comparison
-    from pytest_gpuperf.errors import Inconclusive, Unmeasured
+    from pytest_gpuperf.errors import Inconclusive, NotClean, Unmeasured
     from pytest_gpuperf.measurement import Measurement
 
 #: pytest shows the test's own lines, not the plugin's.
@@ -68,8 +68,10 @@ class Case:
         self.judgements: list[Judgement] = []
         self.undecideds: list[Undecided] = []
         self.unchecked: list[tuple[str, Reason]] = []
-        self.raised: BudgetExceeded | NotIdentical | None = None
+        self.raised: BudgetExceeded | NotIdentical | NotClean | None = None
         self.judged = False
+        #: Why nothing of the case is measured in a session that does something else; limits are accounted for and do not touch the verdict.
+        self.untimed: Reason | None = None
         #: Whether a measurement has held the sources of a time against each other.
         self.selfchecked = False
         #: Hears of every part of the record as soon as it is known: `measurements=`, `comparisons=`, `checks=` or `budgets=` with one entry.
@@ -221,14 +223,19 @@ class Case:
         """Return one error that lists every failed budget, to be raised after the body; None where there is none."""
         messages = self.failures
         error = BudgetExceeded("\n".join(messages)) if messages else None
-        self.raised = error
+        self.raised = error or self.raised
         return error
+
+    @property
+    def _asked(self) -> list[Judgement]:
+        """What was judged of what this session was to judge."""
+        return [one for one in (*self.judgements, *self.required) if one.reason is None or one.reason != self.untimed]
 
     def verdict(self, *, body_failed: bool) -> Verdict:
         """Return the case's verdict: the worst of its parts; NOT-APPLICABLE only where nothing else was asked."""
         if body_failed:
             return FAIL
-        parts: list[Verdict] = [one.verdict for one in (*self.judgements, *self.required)]
+        parts: list[Verdict] = [one.verdict for one in self._asked]
         parts += [one.verdict for one in self.checks] + [one.reason.verdict for one in self.undecideds]
         parts += [reason.verdict for _, reason in self.unchecked]
         if set(parts) <= {PASS, NOT_APPLICABLE} and PASS in parts:
@@ -254,7 +261,7 @@ class Case:
     def why(self, verdict: Verdict) -> str:
         """Return one line for a verdict of UNMEASURED or INCONCLUSIVE."""
         lines = [f"{one.text} at {one.line}" for one in self.undecideds if one.reason.verdict == verdict]
-        lines += [one.message for one in (*self.judgements, *self.required) if one.verdict == verdict]
+        lines += [one.message for one in self._asked if one.verdict == verdict]
         lines += [f"{subject}: {reason}" for subject, reason in self.unlooked if reason.verdict == verdict]
         return lines[0] + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "") if lines else verdict
 

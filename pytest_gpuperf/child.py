@@ -53,6 +53,10 @@ class Child:
 
     def state(self, config: pytest.Config, options: Config) -> ChildState:
         """Return the state of this session."""
+        if self.task.kind == "sanitize":
+            from pytest_gpuperf.sanitized import CheckedState
+
+            return CheckedState(config, options, self)
         return ChildState(config, options, self)
 
     def key_of(self, item: pytest.Item) -> dict[str, Any]:

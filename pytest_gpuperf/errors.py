@@ -24,6 +24,10 @@ class NotClose(GpuPerfError, AssertionError):
     """An output is further from its reference than allowed, or is constant where the reference is not."""
 
 
+class NotClean(GpuPerfError, AssertionError):
+    """compute-sanitizer found something wrong in the kernels of a case; names kernel, address and source line."""
+
+
 class BadBudget(GpuPerfError, ValueError):
     """A budget that cannot be read or judged; names the nearest valid spelling."""
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 CLOCKS = ("device", "cupti", "graph")
 NCU = ("auto", "off", "require", "cached")
 REPLAYS = ("kernel", "app-range")
+#: Tools of compute-sanitizer.
+SANITIZERS = ("memcheck", "racecheck", "initcheck", "synccheck")
 CACHES = ("cold", "warm", "steady", "cold-dirty")
 
 
@@ -57,6 +59,14 @@ OPTIONS: tuple[Option, ...] = (
     Option("limit", "--gpuperf-limit", "seconds", 1.0, "longest sampling time of a measurement; 5 rounds are always taken", metavar="SECONDS"),
     Option("clock", "--gpuperf-clock", "choice", "device", "source of times: the device's own clock, records of CUPTI, or graphs of several calls", choices=CLOCKS),
     Option("timeout", "--gpuperf-timeout", "seconds", None, "end the process, with the stacks of all threads and FAIL hang, where a case takes longer", metavar="SECONDS"),
+    Option(
+        "sanitize",
+        "--gpuperf-sanitize",
+        "choice",
+        "",
+        "measure nothing: run the selected cases once under this tool of compute-sanitizer, and fail those in which it finds something; implies --gpuperf",
+        choices=SANITIZERS,
+    ),
     Option("seed", "--gpuperf-seed", "seed", 0, "seed Python's, NumPy's and torch's generators before each case, by this (0 by default) and the case; 'off' leaves them alone", metavar="NUMBER|off"),
     Option("qualify", "--gpuperf-qualify", "flag", False, "after the tests, if any, measure how often this gate cries wolf and what it finds on this machine; implies --gpuperf"),
     Option("pairs", "--gpuperf-pairs", "count", 48, "pairs of measurements that --gpuperf-qualify takes of each of its kernels; the time it takes grows with it", metavar="COUNT"),
@@ -79,6 +89,7 @@ class Config:
     limit: float = 1.0
     clock: str = "device"
     timeout: float | None = None
+    sanitize: str = ""
     seed: int | None = 0
     qualify: bool = False
     pairs: int = 48
@@ -124,8 +135,8 @@ def read_options(config: pytest.Config) -> Config:
         if given is None or given == "":
             given = option.default
         found[option.field] = _convert(option, given, where, base)
-    # There is no qualifying without measuring.
-    found["enabled"] = found["enabled"] or found["qualify"]
+    # There is no qualifying without measuring, and no checking without a record.
+    found["enabled"] = found["enabled"] or found["qualify"] or bool(found["sanitize"])
     return Config(**found, runs=config.rootpath / "reports" / "runs")
 
 

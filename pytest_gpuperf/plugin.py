@@ -61,6 +61,10 @@ def pytest_configure(config: pytest.Config) -> None:
         except BadBudget as error:
             raise pytest.UsageError(str(error)) from None
     config.stash[_OPTIONS] = options
+    if options.sanitize and not config.option.collectonly:
+        from pytest_gpuperf import sanitizing
+
+        sanitizing.register(config, options, lambda: _state(config))
     if options.enabled and not config.option.collectonly:
         from pytest_gpuperf import parallel, seeding
 

@@ -60,7 +60,7 @@ class Recorder:
             "argv": _portable(argv, rootpath),
             "seed": config.seed,
             "simulator": simulator_on(),
-            "options": {"limit": config.limit, "cache": config.cache, "strict": config.strict or None},
+            "options": {"limit": config.limit, "cache": config.cache, "strict": config.strict or None, "sanitize": config.sanitize or None},
             **environment(rootpath),
         }
         self.journal.append("session", run=run, worker=worker)

@@ -192,7 +192,7 @@ class State:
         if not self.options.enabled:
             self._end_unenabled(running, body)
             return
-        case.judge(_ended(body, case))
+        case.judge(case.untimed or _ended(body, case))
         exceeded = case.exceeded()
         if body is not None:
             # A skip says that the case does not count, but what it measured before has failed: that must not pass.

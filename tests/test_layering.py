@@ -38,7 +38,7 @@ LAYERS = (
     Layer("testing", ("testing",), ("facts", "ground")),
     Layer(
         "process",
-        ("state", "items", "running", "recorder", "parallel", "hooks", "relaunch", "neutral", "child", "seeding", "faults", "qualifying"),
+        ("state", "items", "running", "recorder", "parallel", "hooks", "relaunch", "neutral", "child", "seeding", "faults", "qualifying", "sanitizing", "sanitized", "checking"),
         ("facts", "ground", "rooms", "trial", "case", "verbs", "readers"),
         siblings=True,
     ),

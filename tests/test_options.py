@@ -19,6 +19,7 @@ ROWS = {
     "limit": ("0.25", 0.25, 1.0),
     "clock": ("graph", "graph", "device"),
     "timeout": ("7", 7.0, None),
+    "sanitize": ("racecheck", "racecheck", ""),
     "seed": ("7", 7, 0),
     "qualify": ("true", True, False),
     "pairs": ("6", 6, 48),

@@ -19,6 +19,7 @@ RUN_FILE: tuple[Field, ...] = (
     Field("not_run", "[counted]", "", "cases that were collected and never started, with the number of their budgets", required=False),
     Field("notes", "[text]", "", "what the merge of the journals met: a truncated line, an unknown event", required=False),
     Field("problems", "[text]", "", "contradictions in the account; empty in a sound file", required=False),
+    Field("sanitizer", "[any]", "", "what --gpuperf-sanitize found, a record a session; absent where it was not asked for", required=False),
     Field("qualification", "qualification", "", "what --gpuperf-qualify found; absent where it was not asked for", required=False),
     Field("counters", "counted run", "", "the run under ncu; absent where no case wanted counters", required=False),
 )

@@ -35,6 +35,7 @@ EVENTS: tuple[Event, ...] = (
     Event("part", ("case",), "what has come to the record of a running case: its nodeid, and lists of the record with one entry each"),
     Event("case", ("case",), "the record of a case that has ended"),
     Event("hang", ("case",), "the record of a case that was ended from outside, to which its parts belong"),
+    Event("sanitizer", ("sanitizer",), "the record of what --gpuperf-sanitize found"),
     Event("qualification", ("qualification",), "the record of what --gpuperf-qualify found"),
     Event("counters", ("counters",), "the record of the run under ncu that counted for all cases"),
     Event("end", ("ended", "exit_status"), "the session reached its end"),

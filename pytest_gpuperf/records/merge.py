@@ -40,6 +40,7 @@ def merge(journals: list[Path]) -> dict[str, Any]:
         notes=[note for reading in readings for note in reading.notes],
         qualifications=[event["qualification"] for event in _all(readings, "qualification")],
         counters=[event["counters"] for event in _all(readings, "counters")],
+        sanitizers=[event["sanitizer"] for event in _all(readings, "sanitizer")],
     )
 
 
@@ -66,6 +67,7 @@ def combine(runs: list[dict[str, Any]]) -> dict[str, Any]:
         notes=notes,
         qualifications=[run["qualification"] for run in runs if "qualification" in run],
         counters=[run["counters"] for run in runs if "counters" in run],
+        sanitizers=[one for run in runs for one in run.get("sanitizer", [])],
         problems=[problem for run in runs for problem in run.get("problems", [])],
     )
 
@@ -81,6 +83,7 @@ def _assembled(
     found: tuple[int, int],
     qualifications: list[dict[str, Any]],
     counters: list[dict[str, Any]],
+    sanitizers: list[Any],
     problems: Iterable[str] = (),
     **parts: Any,
 ) -> dict[str, Any]:
@@ -93,6 +96,8 @@ def _assembled(
         whole["qualification"] = filled(qualifications[-1], "qualification")
     if counters:
         whole["counters"] = profiled_runs(counters)
+    if sanitizers:
+        whole["sanitizer"] = sanitizers
     return whole | {"problems": [*problems, *account_problems(whole)]}
 
 

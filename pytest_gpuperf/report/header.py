@@ -21,6 +21,8 @@ def header(backend: Any, why: Reason | None, options: Config) -> str:
         cause = why.detail or why.cause.sentence if why is not None else "no device"
         return f"gpuperf: {cause}; limits on times are UNMEASURED, identical and close are checked"
     facts = backend.facts
+    if options.sanitize:
+        return f"gpuperf: {facts.name}, driver {facts.driver} (CUDA {facts.cuda}); cases run once under {options.sanitize} of compute-sanitizer, nothing is measured"
     source = "" if options.clock == "device" else f" and from {options.clock}"
     return (
         f"gpuperf: {facts.name}, driver {facts.driver} (CUDA {facts.cuda}); times are {options.cache}{source} unless said otherwise, "

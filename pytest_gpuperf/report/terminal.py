@@ -9,6 +9,7 @@ from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNM
 from pytest_gpuperf.report.account import Group, account_line, case_counts, failures, groups, nearest, simulated
 from pytest_gpuperf.report.counters import counters_line
 from pytest_gpuperf.report.qualified import qualification_lines
+from pytest_gpuperf.report.sanitized import sanitizer_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +38,8 @@ def summary_lines(run: dict[str, Any], verbosity: int = 0) -> list[Line]:
     """
     qualified: list[Line] = [(_one_line(line), {}) for line in qualification_lines(run, verbosity)]
     counters: list[Line] = [(line, {}) for line in [_one_line(counters_line(run))] if line]
-    return [*_failures(run, verbosity), *_nearest(run), *_reasons(run, verbosity), *_distrusted(run), *qualified, *counters, *_counts(run)]
+    checked: list[Line] = [(_one_line(line), {"red": True} if wrong else {}) for line, wrong in sanitizer_lines(run)]
+    return [*_failures(run, verbosity), *_nearest(run), *_reasons(run, verbosity), *_distrusted(run), *qualified, *checked, *counters, *_counts(run)]
 
 
 def _distrusted(run: dict[str, Any]) -> Iterator[Line]:
