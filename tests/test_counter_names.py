@@ -100,7 +100,8 @@ def test_the_listing_is_read_name_by_name():
     assert {"dram__bytes_write", "gpu__time_duration", "lts__t_sector_hit_rate"} <= listed
     # Wrapped descriptions, rulers and names of another mode are none.
     assert listed == {base for base, _, _ in LISTED}
-    assert parse_listing("==ERROR== no device\n") == frozenset()
+    for nothing in ("==ERROR== no device\n", "dram__bytes_read\n", "dram__bytes_read is not there\n", "  dram__bytes_read   Counter  byte\n"):
+        assert parse_listing(nothing) == frozenset()
 
 
 @pytest.mark.parametrize(

@@ -88,8 +88,7 @@ def _unit_of(rest: str, suffix: str) -> str:
     rollup, _, derived = suffix.partition(".")
     if "pct" in suffix or rest.endswith("_pct"):
         return "%"
-    words = rest.split("_")
-    size = "bytes" in words and "average" not in words and suffix not in RATIOS
+    size = "bytes" in rest.split("_") and suffix not in RATIOS
     size = size or (not suffix and (rest.startswith("shared_mem_") or rest.endswith("_cache_size")))
     if derived.endswith("per_second"):
         return "B/s" if size else "1/s"
