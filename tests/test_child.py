@@ -6,6 +6,7 @@ import json
 
 import pytest
 from child_runs import FAKE, run_child
+from plugin_runs import NO_GPU
 
 from pytest_gpuperf import relaunch
 
@@ -290,3 +291,32 @@ def pytest_sessionfinish(session):
 """
     run = run_child(tmp_path, {"test_it.py": TWO, "randomly_like.py": plugin}, "-p", "randomly_like")
     assert (tmp_path / "seed").read_text() == str(run.parent["carried"]["randomly_seed"])
+
+
+def test_a_graph_counts_by_what_it_was_captured_with(tmp_path):
+    text = """
+def test_case(gpuperf, fake):
+    g = gpuperf.graph(fake.kernel(2e-6, stream=lambda: gpuperf.stream), 7)
+    gpuperf.measure(g)
+"""
+    (told,) = run_child(tmp_path, {"test_it.py": text}).events("measured")
+    assert told["inputs"]["names"] == ["argument 0"]
+    assert told["inputs"]["digests"] == ["7"]
+
+
+def test_without_a_device_every_body_is_called_and_the_cases_that_need_one_are_skipped(tmp_path):
+    text = """
+import pytest
+
+def test_case(gpuperf):
+    called = []
+    m = gpuperf.measure(lambda: called.append(1) or 5)
+    assert m.result == 5 and called == [1] and m.time < 1
+
+@pytest.mark.gpuperf(gpu=True)
+def test_needs(gpuperf):
+    raise AssertionError
+"""
+    run = run_child(tmp_path, {"test_it.py": text, "conftest.py": NO_GPU})
+    assert [one["inputs"] for one in run.events("measured")] == [None]
+    assert {nodeid.partition("::")[2]: outcome for nodeid, (outcome, _) in run.outcomes.items()} == {"test_case": "passed", "test_needs": "skipped"}
