@@ -135,7 +135,7 @@ class Child:
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
         """Leave nothing but the record."""
-        for name in ("cache", "tmp"):
+        for name in ("cache", "tmp", "benchmarks"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
 

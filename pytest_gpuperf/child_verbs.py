@@ -159,7 +159,7 @@ class ChildGpuPerf(GpuPerf):
                     arrays.buffers.restore(handle)
                     given = inputs_record(arrays.backend, operations, body, arrays.inout, handle, arrays.outputs)
                     result = arrays.call(body, label)
-                    runtime.tells.measured(nodeid, name=name, slug=label, inputs=given, written=arrays.written, code=code_hash(body.function, body.arguments))
+                    runtime.tells.measured(nodeid, name=name, slug=label, inputs=given, written=arrays.written, code=code_hash(body))
                     return result
 
                 yield profile

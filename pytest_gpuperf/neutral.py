@@ -87,7 +87,7 @@ NEUTRALISED: tuple[Neutralised, ...] = (
         {
             "benchmark_disable": True, "benchmark_enable": False, "benchmark_only": False, "benchmark_skip": False, "benchmark_save": None,
             "benchmark_autosave": None, "benchmark_save_data": False, "benchmark_json": None, "benchmark_compare": [], "benchmark_compare_fail": [],
-            "benchmark_histogram": [], "benchmark_cprofile": None, "benchmark_cprofile_dump": [],
+            "benchmark_storage": f"file://{OWN}benchmarks", "benchmark_histogram": [], "benchmark_cprofile": None, "benchmark_cprofile_dump": [],
         },
     ),
     Neutralised(
@@ -145,7 +145,7 @@ def _goes_on(*_: Any, **__: Any) -> None:
 
 
 def _own(value: Any, folder: Path) -> Any:
-    return str(folder / value.removeprefix(OWN)) if isinstance(value, str) and value.startswith(OWN) else value
+    return value.replace(OWN, f"{folder}/") if isinstance(value, str) else value
 
 
 def _set_ini(config: pytest.Config, name: str, value: Any) -> None:

@@ -65,7 +65,7 @@ OPTIONS: tuple[Option, ...] = (
         "measure nothing: run the selected cases once under this tool of compute-sanitizer, and fail those in which it finds something; implies --gpuperf",
         choices=SANITIZERS,
     ),
-    Option("seed", "--gpuperf-seed", "seed", 0, "seed Python's, NumPy's and torch's generators before each case, by this and the case; 'off' leaves them alone", metavar="NUMBER|off"),
+    Option("seed", "--gpuperf-seed", "seed", 0, "seed Python's, NumPy's and torch's generators before each case, by this (0 by default) and the case; 'off' leaves them alone", metavar="NUMBER|off"),
     Option("qualify", "--gpuperf-qualify", "flag", False, "after the tests, if any, measure how often this gate cries wolf and what it finds on this machine; implies --gpuperf"),
     Option("pairs", "--gpuperf-pairs", "count", 48, "pairs of measurements that --gpuperf-qualify takes of each of its kernels; the time it takes grows with it", metavar="COUNT"),
     Option("reference", "--gpuperf-reference", "path", "", "show this recorded run (a run file or journals) beside the results on the page", metavar="RUN"),

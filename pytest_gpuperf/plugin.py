@@ -61,8 +61,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
         child = _child(config)
         seeding.register(config, options.seed, None if child is None else child.nodeid_of)
+        state = _state(config)
         if child is None:
-            parallel.open_recorder(_state(config), EXIT_INFRASTRUCTURE)
+            parallel.open_recorder(state, EXIT_INFRASTRUCTURE)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -72,7 +72,7 @@ def test_every_row_works_on_the_command_line_and_in_the_ini_file_and_the_first_w
     flag = option.flag if option.kind == "flag" else f"{option.flag}={text}"
     assert getattr(read(flag), option.field) == below(pytester.path, expected)
     assert getattr(read(ini=f"{option.ini} = {text}\n"), option.field) == below(pytester.path, expected)
-    other = {"flag": "false", "path": "other.x", "choice": option.choices[-1:] or "", "seconds": "9", "count": "9"}[option.kind]
+    other = {"flag": "false", "path": "other.x", "choice": option.choices[-1:] or "", "seconds": "9", "count": "9", "seed": "9"}[option.kind]
     other = other[0] if isinstance(other, tuple) else other
     assert getattr(read(flag, ini=f"{option.ini} = {other}\n"), option.field) == below(pytester.path, expected)
     if option.kind != "flag":

@@ -5,15 +5,15 @@ Files and names of a cubin differ from compilation to compilation; what is hashe
 
 from __future__ import annotations
 
-import builtins
+import functools
 import hashlib
 import struct
 import sys
 import types
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 #: Sections that are what a kernel is, by the beginnings of their names, which end in the kernel's own.
 _SECTIONS = (".text", ".nv.constant", ".nv.global.init", ".nv.shared")
@@ -21,7 +21,10 @@ _NOBITS = 8
 #: Attributes of .nv.info that count resources: registers, frame, least and largest stack; each is (symbol, number).
 _COUNTS = (0x2F, 0x11, 0x12, 0x23)
 #: Modules that a body may name without their code being a part of it: they launch nothing by themselves.
-_HARMLESS = ("numba", "numpy", "math", "builtins", "operator", "functools", "itertools")
+_HARMLESS_OBJECTS = ("pytest_gpuperf", "numba", "numpy", "itertools")
+_HARMLESS = (*_HARMLESS_OBJECTS, "math", "builtins", "operator", "functools")
+#: What numba's configured kernels hold of their launch.
+_LAUNCH = ("griddim", "blockdim", "sharedmem")
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 
@@ -29,13 +32,30 @@ class Unknown(Exception):
     """A body refers to something whose code cannot be told."""
 
 
-def code_hash(function: Any, arguments: Sequence[Sequence[Any]] = ()) -> str | None:
+class Called(Protocol):
+    """A measured body: what is called, with which sets of arguments and which keywords."""
+
+    @property
+    def function(self) -> Any:
+        """What is called."""
+
+    @property
+    def arguments(self) -> Sequence[Sequence[Any]]:
+        """The sets of arguments."""
+
+    @property
+    def keywords(self) -> Mapping[str, Any]:
+        """The keywords."""
+
+
+def code_hash(body: Called) -> str | None:
     """Return a hash of a body that has run: of its compiled kernels and of the Python code that launches them; None where any of it cannot be told.
 
     Seen are numba's dispatchers and Triton's functions that the body is, holds, names or is given, and plain functions one level deeper.
     """
+    given = [one for values in (*body.arguments, body.keywords.values()) for one in values if callable(one)]
     try:
-        parts = sorted(set(_walk(function, 0)) | {part for values in arguments for one in values if callable(one) for part in _walk(one, 1)})
+        parts = sorted({*_walk(body.function, 0), *(part for one in given for part in _walk(one, 1))})
     except Unknown:
         return None
     if not any(part.startswith("kernel") for part in parts):
@@ -50,18 +70,45 @@ def _walk(thing: Any, depth: int) -> Iterator[str]:
         if not kernels:
             raise Unknown("a kernel that was not compiled")
         yield from (f"kernel {cubin_hash(one)}" for one in kernels)
+        yield from (f"launch {name} {getattr(thing, name)}" for name in _LAUNCH if hasattr(thing, name))
+    elif hasattr(type(thing), "replay") and hasattr(thing, "body"):  # a captured graph of ours
+        yield "graph"
+        yield from _walk(thing.body.function, depth)
+    elif isinstance(thing, functools.partial):
+        yield from _several((thing.func, *thing.args, *thing.keywords.values()), "partial", depth)
+    elif isinstance(thing, types.MethodType) and isinstance(thing.__func__, types.FunctionType):
+        yield from _function(thing.__func__, depth)
+        yield from _attributes(thing, depth)
     elif isinstance(thing, _PLAIN):
         yield f"value {thing!r}"
-    elif isinstance(thing, tuple):
-        yield f"tuple of {len(thing)}"
-        for place, one in enumerate(thing):
-            yield from (f"{place} {part}" if not part.startswith("kernel") else part for part in _walk(one, depth))
+    elif isinstance(thing, (tuple, list)):
+        yield from _several(thing, type(thing).__name__, depth)
+    elif isinstance(thing, dict):
+        yield from _several((*thing, *thing.values()), "dict", depth)
     elif _is_array(thing) or _is_harmless(thing):
         return
     elif isinstance(thing, types.FunctionType) and depth <= 1:
         yield from _function(thing, depth)
     else:
         raise Unknown(type(thing).__qualname__)
+
+
+def _several(things: Sequence[Any], what: str, depth: int) -> Iterator[str]:
+    yield f"{what} of {len(things)}"
+    for place, one in enumerate(things):
+        yield from (part if part.startswith("kernel") else f"{place} {part}" for part in _walk(one, depth))
+
+
+def _attributes(method: types.MethodType, depth: int) -> Iterator[str]:
+    """Yield what a method names of its object."""
+    for name in {name for code in _codes(method.__func__.__code__) for name in code.co_names}:
+        held = getattr(method.__self__, "__dict__", {})
+        if name in held:
+            yield from (f"{name} {part}" if part.startswith("value") else part for part in _walk(held[name], depth + 1))
+        elif callable(found := getattr(type(method.__self__), name, None)):
+            yield from _walk(found, depth + 1)
+        elif isinstance(found, property):
+            raise Unknown(name)
 
 
 def _function(function: types.FunctionType, depth: int) -> Iterator[str]:
@@ -100,9 +147,10 @@ def _is_array(thing: Any) -> bool:
 
 
 def _is_harmless(thing: Any) -> bool:
-    """Say whether something is a module that launches nothing, or a part of one."""
-    name = thing.__name__ if isinstance(thing, types.ModuleType) else getattr(thing, "__module__", None) or type(thing).__module__
-    return str(name).partition(".")[0] in _HARMLESS or (getattr(thing, "__name__", "") in vars(builtins) and thing is getattr(builtins, thing.__name__))
+    """Say whether something is a module that launches nothing, a part of one, or a builtin function or class."""
+    named = isinstance(thing, (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType))
+    module = thing.__name__ if isinstance(thing, types.ModuleType) else thing.__module__ if named else type(thing).__module__
+    return str(module).partition(".")[0] in (_HARMLESS if named else _HARMLESS_OBJECTS)
 
 
 def _cubins(thing: Any) -> list[bytes] | None:
@@ -110,7 +158,7 @@ def _cubins(thing: Any) -> list[bytes] | None:
     kind = type(thing)
     if hasattr(kind, "__getitem__") and isinstance(getattr(thing, "overloads", None), dict) and hasattr(thing, "py_func"):
         return [bytes(_code_of(one._codelibrary.get_cubin())) for one in thing.overloads.values()]  # noqa: SLF001 - numba has no public road to it
-    if isinstance(getattr(thing, "dispatcher", None), object) and kind.__name__ == "_LaunchConfiguration":
+    if hasattr(thing, "dispatcher") and kind.__name__ == "_LaunchConfiguration":
         return _cubins(thing.dispatcher)
     if kind.__module__.startswith("triton.") and hasattr(thing, "device_caches"):
         caches = [part for cache in thing.device_caches.values() for part in (cache if isinstance(cache, tuple) else (cache,)) if isinstance(part, dict)]
@@ -146,7 +194,7 @@ def sections(elf: bytes) -> list[tuple[str, bytes]]:
         size, count, names_at = struct.unpack_from("<HHH", elf, 0x3A)
         rows = [struct.unpack_from("<IIQQQQ", elf, table + number * size) for number in range(count)]
         names = elf[rows[names_at][4] :]
-    except (struct.error, IndexError) as error:
+    except (struct.error, IndexError, OverflowError) as error:
         message = f"a broken ELF file: {error}"
         raise ValueError(message) from error
     found = []

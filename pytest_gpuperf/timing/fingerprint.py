@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import struct
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.device.arrays import ArrayView, host_bytes, view
 from pytest_gpuperf.timing.extents import shares
+from pytest_gpuperf.timing.graph import Graph
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -75,7 +77,9 @@ def _digested(backend: Backend, operations: Operations, arrays: Sequence[ArrayVi
 
 
 def _named(body: Body, inout: Sequence[Any]) -> Iterator[tuple[str, Any]]:
-    """Yield what a body was given, by the names that a reader of the call would use, containers opened."""
+    """Yield what a body was given, by the names that a reader of the call would use, containers opened; of a captured graph, what it was captured with."""
+    if isinstance(body.function, Graph):
+        body = dataclasses.replace(body.function.body, arguments=body.function.body.arguments[:1])
     several = len(body.arguments) > 1
     for index, arguments in enumerate(body.arguments):
         for place, value in enumerate(arguments):
