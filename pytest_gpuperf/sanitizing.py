@@ -83,7 +83,7 @@ class Sanitizing:
         if outcome.findings:
             for one in outcome.findings:
                 case.checked(Check("sanitizer", self._tool, FAIL, one.story))
-            case.raised = NotClean("\n".join(_told(one, self._tool) for one in outcome.findings))
+            case.raised = NotClean("\n".join(_told(one, self._tool, pyfuncitem.path.name) for one in outcome.findings))
             raise case.raised
         if outcome.skipped is not None:
             pytest.skip(outcome.skipped)
@@ -146,10 +146,10 @@ class Sanitizing:
         return {"checked": len(self._outcomes), "clean": clean, "cases": found, "outside": [one.record() for one in self._outside]}
 
 
-def _told(finding: Finding, tool: str) -> str:
-    """Return a finding as it stands in a failure: its story, and the calls of the test's own file and below."""
-    calls = f"\n    called by {', '.join(finding.frames[:3])}" if finding.frames else ""
-    return f"{tool}: {finding.story}{calls}"
+def _told(finding: Finding, tool: str, file: str) -> str:
+    """Return a finding as it stands in a failure: its story, and which line of the test's own file called, or else which lines at all."""
+    own = [frame for frame in finding.frames if f" in {file}:" in frame][:1] or list(finding.frames[:3])
+    return f"{tool}: {finding.story}" + (f"\n    called by {', '.join(own)}" if own else "")
 
 
 def _nothing() -> None:

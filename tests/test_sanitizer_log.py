@@ -11,6 +11,7 @@ from pytest_gpuperf.counters.attribution import Left, Outcome, refused, settle
 from pytest_gpuperf.counters.checker import command, find, version
 from pytest_gpuperf.counters.sanitizer import Finding, parse, short_name
 from pytest_gpuperf.options import SANITIZERS
+from pytest_gpuperf.reasons import Reason
 
 DATA = Path(__file__).parent / "data" / "sanitizer"
 
@@ -84,6 +85,9 @@ def test_the_calls_inside_the_interpreter_go_where_lines_are_known():
     assert read("memcheck-api").findings[0].frames == ("api in parts.py:89", "<module> in parts.py:102")
     (one,) = parse("========= Leaked 64 bytes at 0x7f00\n=========     Host Frame: main [0x1b] in app\n=========     Host Frame:  [0x1c]\n", "memcheck").findings
     assert one.frames == ("main in app",)
+    calls = ("copy_to_host in devicearray.py:283", "test_x in test_y.py:41", "pytest_pyfunc_call in python.py:159", "<module> in __main__.py:9")
+    (one,) = parse("========= Leaked 64 bytes at 0x7f00\n" + "".join(f"=========     Host Frame: {call}\n" for call in calls), "memcheck").findings
+    assert one.frames == calls[:2]
 
 
 @pytest.mark.parametrize(
@@ -193,8 +197,6 @@ def test_what_was_found_before_a_death_is_a_finding():
 
 
 def test_a_case_that_hung_says_so():
-    from pytest_gpuperf.reasons import Reason
-
     assert codes(settle(keys("test_a"), left(("test_a", None), hung=Reason("sanitizer-hang")), "memcheck")) == {"test_a": "sanitizer-hang"}
 
 
@@ -256,6 +258,7 @@ def test_a_process_that_reached_no_case_says_why():
         "UNMEASURED no-compute-sanitizer: compute-sanitizer: Device not supported: See the manual"
     )
     assert "reached no case: it ended with status 4; ERROR: usage" in str(refused(Left(b"", (), (), "it ended with status 4; ERROR: usage"), "memcheck"))
+    assert refused(Left(b"========= COMPUTE-SANITIZER\n", (), (), "it was ended by signal 9", Reason("sanitizer-hang")), "memcheck").code == "sanitizer-hang"
     reached = ({"event": "process", "nodeid": "", "pid": 1},)
     assert refused(Left(b"========= COMPUTE-SANITIZER\n", reached, (), "it ended with status 2"), "memcheck").code == "sanitizer-died"
 

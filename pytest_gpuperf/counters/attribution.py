@@ -92,6 +92,8 @@ def settle(keys: Sequence[Key], left: Left, tool: str, limit: int = PRINT_LIMIT)
 def refused(left: Left, tool: str) -> Reason:
     """Return why a process that reached no case at all did not: the tool's own words where it has any."""
     own = next((one.what for one in parse(_text(left.log), tool).findings if not one.blames), "")
+    if left.hung is not None:
+        return Reason(left.hung.code, "the checked process reached none of the cases in its time")
     if own or not left.pieces:
         return Reason("no-compute-sanitizer", f"compute-sanitizer: {own}" if own else f"the checked process reached no case: {left.ended}")
     return Reason("sanitizer-died", f"the checked process reached none of the cases that were left: {left.ended}")

@@ -116,6 +116,8 @@ _DETAILS = (
 _SIZE = re.compile(r" of size ([\d,]+)(?: bytes?)?")
 _FRAME = re.compile(r"Host Frame: ?(?P<frame>.+)$")
 _PLACE = re.compile(r" ?\[0x[0-9a-f]+\]")
+#: What calls the test: whoever called that is no part of the case.
+_OUTERMOST = "pytest_pyfunc_call in "
 _PYTHON = re.compile(r"\S+ in \S+:\d+$")
 
 
@@ -160,7 +162,7 @@ def _finding(head: str, details: list[str], tool: str, *, blames: bool) -> Findi
     told: dict[str, Any] = {"what": head.removeprefix("Error: ").rstrip(" .:").replace(". ", ": ")}
     if race := _RACE.match(told["what"]):
         told |= {name: value for name, value in race.groupdict().items() if value}
-    frames = []
+    frames: list[str] = []
     for line in details:
         line, more = _hazards(line)  # noqa: PLW2901 - the count belongs to the finding, not to the place
         hazards += more
@@ -179,12 +181,18 @@ def _finding(head: str, details: list[str], tool: str, *, blames: bool) -> Findi
         tool,
         **told,
         size=int(size[1].replace(",", "")) if size else None,
-        # Calls inside the interpreter say nothing where the lines of the program are known.
-        frames=tuple([one for one in frames if _PYTHON.fullmatch(one)] or [one for one in frames if one]),
+        frames=_calls(frames),
         count=max(hazards, 1),
         threads=int("thread" in told),
         blames=blames,
     )
+
+
+def _calls(frames: list[str]) -> tuple[str, ...]:
+    """Return the calls of the program, innermost first: those inside the interpreter say nothing where its lines are known."""
+    known = [one for one in frames if _PYTHON.fullmatch(one)] or [one for one in frames if one]
+    outermost = next((place for place, one in enumerate(known) if one.startswith(_OUTERMOST)), len(known))
+    return tuple(known[:outermost])
 
 
 def _hazards(line: str) -> tuple[str, int]:
