@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 #: A case takes longer under ncu, which runs each kernel several times and saves its memory before: so many times its timeout, or so many seconds without one.
 _TIMES_TIMEOUT, _SECONDS = 10, 600.0
-#: An app range counts no kernels; where no warp was launched there was none.
-_WARPS = "sm__warps_launched.sum"
 
 
 class Counting:
@@ -74,7 +72,7 @@ class Counting:
     def _here(self) -> bool:
         """Say whether this process is the one that profiles: it measures, has a device, and no other process does it for it."""
         state = self.state
-        return state.options.enabled and state.recorder is not None and state.worker == "main" and state.runtime.hole is None
+        return state.options.enabled and not state.options.sanitize and state.recorder is not None and state.worker == "main" and state.runtime.hole is None
 
     def _hole(self, wishes: Sequence[Any]) -> Reason | None:
         return Reason("ncu-off") if wishes and self.state.options.ncu == "off" else None
@@ -145,7 +143,7 @@ class Counting:
     def _profiled(self, program: str, version: str, wishes: Sequence[Mapping[str, Any]], replay: str) -> dict[str, Any]:
         """Run the child, or children, and return what of the results comes of it."""
         state, began = self.state, time.monotonic()
-        always = (*ALWAYS, _WARPS) if replay == ncu.APP_RANGE else ALWAYS
+        always = (*ALWAYS, passes.WARPS) if replay == ncu.APP_RANGE else ALWAYS
         metrics = tuple(sorted({*always, *(name for wish in wishes for name in wish["counters"])}))
         assert state.recorder is not None
         report = state.options.report.with_suffix(".ncu-rep")

@@ -122,7 +122,7 @@ def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement
         "failure": timed.failure,
     }
     profiling.details = made.details
-    found = same_code(found, code_hash(body.function, body.arguments)) if isinstance(found, Profiled) and found.stored else found
+    found = same_code(found, code_hash(body)) if isinstance(found, Profiled) and found.stored else found
     attach(made, runtime, case, found, tools.limits.l2_bytes, wanted.counters)
     return made
 

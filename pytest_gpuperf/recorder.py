@@ -116,6 +116,14 @@ class Recorder:
         return trouble
 
 
+def reference_of(config: Config, rootpath: Path, *, gpu: bool) -> Path | None:
+    """Return the run that is shown beside this one: the one that was asked for, and without a GPU the newest that the project recorded on one."""
+    if config.reference is not None or gpu:
+        return config.reference
+    recorded = sorted((rootpath / "reports" / "reference").glob("*.json"))
+    return recorded[-1] if recorded else None
+
+
 def simulator_on() -> bool:
     """Say whether numba runs kernels in its simulator in this process."""
     return os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in {"", "0"}

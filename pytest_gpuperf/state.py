@@ -20,7 +20,7 @@ from pytest_gpuperf.faults import Faults
 from pytest_gpuperf.fixture import GpuPerf
 from pytest_gpuperf.items import ASKED, MARKS, budgets_of, counters_of, is_case, levels, place_of, skipped_at
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, UNMEASURED, Reason, Verdict, reason_record
-from pytest_gpuperf.recorder import Recorder, simulator_on
+from pytest_gpuperf.recorder import Recorder, reference_of, simulator_on
 from pytest_gpuperf.records.keys import bare_nodeid
 from pytest_gpuperf.running import CASE, Running
 from pytest_gpuperf.runtime import Runtime
@@ -328,16 +328,8 @@ class State:
         if self.worker != "main":
             return
         self.run = self.recorder.whole()
-        self.trouble += self.recorder.publish(self.run, self._reference())
-
-    def _reference(self) -> Any:
-        if self.options.reference is not None:
-            return self.options.reference
-        if self._runtime is not None and self._runtime.backend is not None:
-            return None
-        # Without a GPU the page shows what the project recorded on one.
-        recorded = sorted((self.config.rootpath / "reports" / "reference").glob("*.json"))
-        return recorded[-1] if recorded else None
+        gpu = self._runtime is not None and self._runtime.backend is not None
+        self.trouble += self.recorder.publish(self.run, reference_of(self.options, self.config.rootpath, gpu=gpu))
 
 
 def _ended(body: BaseException | None, case: Case) -> Reason | None:

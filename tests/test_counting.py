@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -24,7 +25,7 @@ def test_counters_of_three_cases_take_one_start():
 def test_the_command_line_locks_no_clock_and_flushes_caches():
     _, fake = session(GOOD)
     line = fake.starts[0]
-    options = dict(zip(line, line[1:], strict=False))
+    options = dict(itertools.pairwise(line))
     assert (options["--clock-control"], options["--cache-control"], options["--replay-mode"]) == ("none", "all", "kernel")
     assert options["--nvtx-include"] == "regex:gpuperf@g.+"
     assert options["--metrics"] == "dram__bytes_read.sum,dram__bytes_write.sum,gpu__time_duration.sum,sm__warps_launched.sum"
@@ -61,7 +62,7 @@ def test_nothing_is_started_where_nobody_wants_counters():
 def test_nothing_is_started_where_they_are_off():
     result, fake = session(GOOD, "--gpuperf-ncu=off")
     assert fake.starts == []
-    assert set(sum(reasons(result).values(), [])) == {"ncu-off"}
+    assert {code for codes in reasons(result).values() for code in codes} == {"ncu-off"}
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_nothing_is_started_where_they_are_off():
 )
 def test_what_ncu_says_is_the_reason_of_every_case(says, code):
     result, fake = session(GOOD, ncu={"says": says})
-    assert set(sum(reasons(result).values(), [])) == {code}, result.stdout
+    assert {one for codes in reasons(result).values() for one in codes} == {code}, result.stdout
     assert says.split(" - ")[0].split(".")[0] in result.stdout
     assert len(fake.starts) == 1
     assert result.returncode == 0

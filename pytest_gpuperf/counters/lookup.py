@@ -56,7 +56,7 @@ class Lookup:
             return Value.missing(row.name, row.unit, "ncu", hole or Reason("not-collected"), self.listener)
         reason = self._against(row, made.number)
         exact = row.exact and made.low == made.high
-        return Value(made.number, made.unit, "ncu", made.low, made.high, reason=reason, name=row.name, exact=exact, listener=self.listener, samples=1)
+        return Value(made.number, made.unit, "ncu", made.low, made.high, reason=reason, name=row.name, exact=exact, listener=self.listener, samples=1, interval="all kernels within")
 
     def how(self, row: Counter) -> str:
         """Say how the kernels' values came to one: "single", "sum", "weighted by time"."""

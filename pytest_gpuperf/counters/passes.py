@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     #: A report: the kernels of each slug, in order, as the results file has them, and by which road it was read; raises ReportError.
     Read = Callable[[Path], tuple[Mapping[str, list[dict[str, Any]]], str]]
 
+#: An app range counts no kernels; where no warp was launched there was none.
+WARPS = "sm__warps_launched.sum"
 _POLL_SECONDS = 0.05
 #: How long ncu may take to write its report once its target is gone.
 _WRITES_SECONDS = 120
@@ -232,7 +234,7 @@ def _words(ended: Ended) -> str:
 
 def _measured(event: Mapping[str, Any], kernels: Mapping[str, list[dict[str, Any]]], unread: Reason | None, hole: Reason | None, report: Path) -> dict[str, Any]:
     """Return one measurement as the results file has it."""
-    found = kernels.get(event["slug"], [])
+    found = [one for one in kernels.get(event["slug"], []) if one["name"] != "range" or one["values"].get(WARPS, [1])[0]]
     why = None
     if not found:
         # The body ran to its end: what was told of is told after its range is closed.
