@@ -99,17 +99,13 @@ class Child:
         own = {id(item): relaunch.key_of(item) for item in items}
         by_id = {key["nodeid"]: item for item, key in ((item, own[id(item)]) for item in items)}
         by_place = {_place(own[id(item)]): item for item in items}
-        named = {key["nodeid"] for key in self.task.items}
         found: dict[int, dict[str, Any]] = {}
-        for key in self.task.items:
-            item = by_id.get(key["nodeid"])
-            if item is None:
-                item = by_place.get(_place(key))
-                # A test that the task names by its own id is no other one.
-                if item is None or key["index"] < 0 or own[id(item)]["nodeid"] in named or id(item) in found:
-                    continue
-            found[id(item)] = {name: key[name] for name in ("nodeid", "file", "function", "index")}
-            item.stash[KEY] = found[id(item)]
+        # A test that the task names by its own id is no other one, so these are first.
+        for key in sorted(self.task.items, key=lambda key: key["nodeid"] not in by_id):
+            item = by_id.get(key["nodeid"]) or by_place.get(_place(key))
+            if item is None or id(item) in found or (key["index"] < 0 and key["nodeid"] not in by_id):
+                continue
+            item.stash[KEY] = found[id(item)] = {name: key[name] for name in ("nodeid", "file", "function", "index")}
         return [item for item in items if id(item) in found]
 
     @pytest.hookimpl(trylast=True)

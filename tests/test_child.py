@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from child_runs import FAKE, run_child
@@ -67,8 +68,8 @@ class TestOf:
 def test_what_is_not_there_is_missing_and_nothing_takes_its_place(tmp_path):
     gone = {"nodeid": "test_it.py::test_gone", "file": "test_it.py", "function": "test_gone", "index": 0}
     moved = {"nodeid": "test_it.py::test_case[9]", "file": "test_it.py", "function": "test_case", "index": 1}
-    run = run_child(tmp_path, {"test_it.py": TWO}, select=lambda items: [items[1], gone, moved])
-    assert run.events("collected")[0]["missing"] == [gone, moved]
+    run = run_child(tmp_path, {"test_it.py": TWO}, select=lambda items: [moved, gone, items[1]])
+    assert run.events("collected")[0]["missing"] == [moved, gone]
     assert [nodeid for nodeid, _ in run.measured] == ["test_it.py::test_case[2]"]
 
 
@@ -100,7 +101,8 @@ def test_case(gpuperf, fake):
     assert min(first.time, 3.0) and max(first.time, first.host_time) and round(first.time, 3) == 0 and int(first.time) == 0
     assert float(first.time) < 1e-6 and float(first.bandwidth) > 1e15
     assert f"{first.time:.3f} {first.time} {first}" and first.percent > 101 and first.x_roof < 1 and first.roof < 0
-    first.require(time="<= 1 ns")
+    first.require(time="<= 1 ns", bandwidth=">= 80 %")
+    assert first.time < first.bandwidth and first.launches == first.time
     assert first.kernels_by_name == {}
     with pytest.raises(KeyError):
         first["tiem"]
@@ -207,6 +209,8 @@ def test_every_call_starts_from_the_same_bits_and_one_is_left(tmp_path):
     # Both sets warm, then set 0 in the range; then one call of each, so that the last is what is left.
     assert calls == [one for number in (1, 2, 1, 1, 2) for one in ("setup", ["body", 1.0, number])]
     assert [one["written"] for one in run.events("measured")] == [16, 16, 16, 16]
+    one, other = (told["inputs"]["digests"] for told in run.events("measured")[2:])
+    assert one == other
 
 
 INPUTS = """
@@ -270,6 +274,8 @@ def test_a_task_is_read_as_it_was_written(tmp_path, monkeypatch):
     for name, value in relaunch.environment(tmp_path / "deep" / "task.json").items():
         monkeypatch.setenv(name, value)
     assert relaunch.read() == task
+    monkeypatch.chdir(tmp_path)
+    assert relaunch.environment(Path("task.json"))[relaunch.TASK] == str(tmp_path / "task.json")
     monkeypatch.delenv(relaunch.TASK)
     assert relaunch.read() is None
 

@@ -101,7 +101,7 @@ HOSTILE: dict[str, Hostile] = {
     "durations": Hostile(("--durations=3", "--durations-min=0"), holds=lambda seen: "slowest" not in seen.run.text),
     "xdist": Hostile(
         ("-n", "2", "--dist", "load"), {"PYTEST_XDIST_WORKER": "gw7", "PYTEST_XDIST_WORKER_COUNT": "9"},
-        lambda seen: seen.notes["modules"] == [False] and "gw0" not in seen.run.text and not any(one.startswith("PYTEST_XDIST") for one in seen.variables),
+        lambda seen: seen.notes["modules"] == [False] and "workers" not in seen.run.text and not any(one.startswith("PYTEST_XDIST") for one in seen.variables),
     ),
     "rerunfailures": Hostile(("--reruns=2",), holds=lambda seen: "rerunfailures" not in seen.notes and not seen.option("reruns") and not seen.ini("reruns")),
     "flaky": Hostile(("--force-flaky",), holds=lambda seen: "flaky" not in seen.notes and not seen.option("force_flaky")),

@@ -71,6 +71,13 @@ def test_resource_counts_are_read(built):
     assert found["fewer"][0x2F] <= 24 < found["full"][0x2F]
 
 
+def test_registers_count_where_the_code_is_the_same(built):
+    info = next(data for name, data in sections(built["full"]) if name == ".nv.info")
+    at = info.index(bytes([4, 0x2F, 8, 0])) + 8
+    more = built["full"].replace(info, info[:at] + bytes([info[at] + 8]) + info[at + 1 :])
+    assert cubin_hash(more) != cubin_hash(built["full"])
+
+
 @pytest.mark.parametrize("junk", [b"", b"no ELF at all", b"\x7fELF\x02" + b"\xff" * 100])
 def test_what_is_no_cubin_is_refused(junk):
     with pytest.raises(ValueError, match="ELF"):

@@ -89,6 +89,18 @@ def test_generators_are_left_alone(pytester, how):
     assert first["test_other"][0][0] != drawn(pytester.path)["test_other"][0][0]
 
 
+def test_a_body_draws_the_same_whatever_its_fixtures_drew(pytester, monkeypatch):
+    text = TEXT.replace("def narrow():\n", "def narrow():\n    import os\n    [draw() for _ in range(int(os.environ['DRAWS']))]\n")
+    bodies = []
+    for draws in ("0", "5"):
+        monkeypatch.setenv("DRAWS", draws)
+        run_pytest(pytester, text, QUICK, "-k", "1-1")
+        ((_, narrow, *body),) = drawn(pytester.path).values()
+        bodies.append((narrow, body))
+    assert bodies[0][0] != bodies[1][0]
+    assert bodies[0][1] == bodies[1][1]
+
+
 def test_a_plain_test_draws_as_if_no_fixture_had_been_seeded(pytester):
     text = "import random, pytest\n\n@pytest.fixture(scope='session')\ndef wide():\n    return random.random()\n\ndef test_plain(request):\n    random.seed(3)\n    request.getfixturevalue('wide')\n    assert random.random() == random.Random(3).random()\n"
     assert run_pytest(pytester, text, QUICK).outcomes == {"passed": 1}
