@@ -322,14 +322,12 @@ class State:
         self.faults.close()
         if self._runtime is not None:
             self._runtime.close()
-        if self.recorder is None:
-            return
-        self.recorder.finish(int(exit_status))
-        if self.worker != "main":
+        if self.recorder is not None:
+            self.recorder.finish(int(exit_status))
+        if self.recorder is None or self.worker != "main":
             return
         self.run = self.recorder.whole()
-        gpu = self._runtime is not None and self._runtime.backend is not None
-        self.trouble += self.recorder.publish(self.run, reference_of(self.options, self.config.rootpath, gpu=gpu))
+        self.trouble += self.recorder.publish(self.run, reference_of(self.options, self.config.rootpath, gpu=bool(self._runtime and self._runtime.device)))
 
 
 def _ended(body: BaseException | None, case: Case) -> Reason | None:

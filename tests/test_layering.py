@@ -29,7 +29,7 @@ LAYERS = (
     Layer("rooms", ("timing", "identity", "counters", "static", "budgets"), ("facts", "ground", "counters")),
     Layer("trial", ("qualify",), ("facts", "ground", "rooms")),
     Layer("case", ("measurement", "roofline", "comparison", "case", "catching", "runtime"), ("facts", "ground", "rooms"), siblings=True),
-    Layer("verbs", ("fixture", "arguments", "comparing", "measuring", "profiling", "standalone", "child_values", "child_verbs"), ("facts", "ground", "rooms", "case"), siblings=True),
+    Layer("verbs", ("fixture", "arguments", "comparing", "measuring", "hardware", "profiling", "standalone", "child_values", "child_verbs"), ("facts", "ground", "rooms", "case"), siblings=True),
     Layer("machine", ("machine", "machine_table"), ("facts", "ground", "rooms", "case", "verbs")),
     Layer("readers", ("report", "reference"), ("facts", "records")),
     # Readers of other tools' files: they make Measurements, so that budgets apply to what they read.
@@ -38,7 +38,7 @@ LAYERS = (
     Layer("testing", ("testing",), ("facts", "ground")),
     Layer(
         "process",
-        ("state", "items", "running", "recorder", "parallel", "hooks", "relaunch", "neutral", "child", "seeding", "faults", "qualifying", "sanitizing", "sanitized", "checking"),
+        ("state", "items", "running", "recorder", "parallel", "hooks", "relaunch", "counting", "neutral", "child", "seeding", "faults", "qualifying", "sanitizing", "sanitized", "checking"),
         ("facts", "ground", "rooms", "trial", "case", "verbs", "readers"),
         siblings=True,
     ),

@@ -52,7 +52,7 @@ def test_every_row_has_a_field_of_config_and_every_field_a_row():
 def test_every_row_is_named_once_after_its_flag_and_says_what_it_does():
     assert len({option.flag for option in OPTIONS}) == len({option.field for option in OPTIONS}) == len(OPTIONS)
     for option in OPTIONS:
-        assert option.flag == ("--gpuperf" if option.field == "enabled" else f"--gpuperf-{option.field}")
+        assert option.flag == ("--gpuperf" if option.field == "enabled" else f"--gpuperf-{option.field.replace('_', '-')}")
         assert option.ini == option.flag[2:].replace("-", "_")
         assert option.help
         assert not option.help.endswith(".")

@@ -32,18 +32,18 @@ class Says:
     """One row of MESSAGES: a text of ncu, the reason that it means, and whether that holds for every case or for the one that ran."""
 
     text: str
-    code: str
+    reason: Reason
     everything: bool = True
 
 
 MESSAGES: tuple[Says, ...] = (
-    Says(r"ERR_NVGPUCTRPERM", "ncu-permission"),
-    Says(r"driver resource was unavailable|DCGM", "ncu-busy"),
-    Says(r"\bMIG\b", "mig"),
-    Says(r"LibraryNotLoaded|Failed to initialize the profiler", "ncu-failed"),
-    Says(r"Failed to (create|open) .*lock file", "ncu-failed"),
-    Says(r"No space left on device|Failed to (write|save|create) .*report", "ncu-failed"),
-    Says(r"LaunchFailed", "ncu-died", everything=False),
+    Says(r"ERR_NVGPUCTRPERM", Reason("ncu-permission")),
+    Says(r"driver resource was unavailable|DCGM", Reason("ncu-busy")),
+    Says(r"\bMIG\b", Reason("mig")),
+    Says(r"LibraryNotLoaded|Failed to initialize the profiler", Reason("ncu-failed")),
+    Says(r"Failed to (create|open) .*lock file", Reason("ncu-failed")),
+    Says(r"No space left on device|Failed to (write|save|create) .*report", Reason("ncu-failed")),
+    Says(r"LaunchFailed", Reason("ncu-died"), everything=False),
 )
 
 
@@ -109,8 +109,18 @@ def explain(log: str) -> tuple[Reason, bool] | None:
     for row in MESSAGES:
         for line in errors:
             if re.search(row.text, line):
-                return Reason(row.code, f"ncu: {_bare(line)}"), row.everything
+                return Reason(row.reason.code, f"ncu: {_bare(line)}"), row.everything
     return None
+
+
+def trouble(log: str) -> str:
+    """Return the first error of a log that is not about how the target ended; empty where there is none.
+
+    >>> trouble("==ERROR== The application returned an error code (6)."), trouble("==ERROR== Failed to profile copy in process 7")
+    ('', 'Failed to profile copy in process 7')
+    """
+    errors = [line for line in log.splitlines() if line.startswith("==ERROR==") and "application returned an error code" not in line]
+    return _bare(errors[0]) if errors else ""
 
 
 def last_error(log: str) -> str:

@@ -182,6 +182,9 @@ def _settle(taken: Taken, ended: Ended, left: Sequence[Key], report: Path, read:
             taken.reports.append(report.name)
         except ReportError as error:
             unread = Reason("ncu-failed", str(error))
+    trouble = ncu.trouble(ended.log)
+    if unread is None and trouble and not kernels:
+        unread = Reason("ncu-failed", f"ncu: {trouble}")
     if known is not None and known[1] and not kernels:
         for key in left:
             taken.add(key, known[0])
@@ -198,7 +201,8 @@ def _settle(taken: Taken, ended: Ended, left: Sequence[Key], report: Path, read:
             continue
         outcome = story.ended.get(name)
         hole = _hole_of(outcome) if outcome is not None else _death(ended, known)
-        found = [_measured(one, kernels, unread, hole, report) for one in story.measured[name].values()]
+        lost = unread or (Reason("ncu-failed", f"ncu: {trouble}") if trouble else None)
+        found = [_measured(one, kernels, lost, hole, report) for one in story.measured[name].values()]
         taken.add(key, hole, found)
     if len(again) < len(left) or not again:
         return again
@@ -238,7 +242,7 @@ def _measured(event: Mapping[str, Any], kernels: Mapping[str, list[dict[str, Any
     why = None
     if not found:
         # The body ran to its end: what was told of is told after its range is closed.
-        why = unread or (hole if hole is not None and hole.code in {"ncu-died", "ncu-hang"} else Reason("no-kernel"))
+        why = (hole if hole is not None and hole.code in {"ncu-died", "ncu-hang"} else None) or unread or Reason("no-kernel")
     return {
         "name": event["name"], "slug": event["slug"], "inputs": event.get("inputs"), "written": event.get("written"), "code": event.get("code"),
         "hole": hole_of(why), "report": report.name if found else None, "kernels": found,
