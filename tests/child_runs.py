@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf import relaunch
 from pytest_gpuperf.testing import fake_conftest
+from pytest_gpuperf.testing.example import _installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +86,7 @@ def run_child(
     environment = known | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)]), "PYTHONDONTWRITEBYTECODE": "1", "CHILD_RUNS": str(out / "parent.json")}
     environment |= {"CHILD_RUNS_STOP": "1"} if stop else {}
     environment |= {"CHILD_RUNS_LATE": json.dumps(late or {}), **(env or {})}
-    words = ["-p", "child_runs_parent", "--gpuperf", *args, *([] if stop else ["--collect-only", "-q"])]
+    words = [*([] if _installed() else ["-p", "pytest_gpuperf.plugin"]), "-p", "child_runs_parent", "--gpuperf", *args, *([] if stop else ["--collect-only", "-q"])]
     first = [sys.executable, "-m", "pytest", *words]
     done = subprocess.run(first, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout, check=False, stdin=subprocess.DEVNULL)
     assert (out / "parent.json").exists(), done.stdout + done.stderr

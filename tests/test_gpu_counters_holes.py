@@ -153,9 +153,10 @@ def test_inflated_work_is_a_warning_and_fails_in_strict_mode():
     lenient = run(made)
     found = cases(lenient)
     assert {name: case["outcome"] for name, case in found.items()} == {"test_work[1]": "passed", "test_work[2]": "passed"}
-    told = [line for line in lenient.stdout.splitlines() if "Warning" in line and "Work" in line]
+    told = [line for line in lenient.stdout.splitlines() if line.startswith("WARNING") and "Work says" in line]
     say(f"{told}")
-    assert len(told) == 1, lenient.stdout
+    assert len(told) == 2, lenient.stdout
+    assert all("test_work[2]" in line for line in told)
     strict = run(made, "--gpuperf-strict=all")
     assert {name: case["outcome"] for name, case in cases(strict).items()} == {"test_work[1]": "passed", "test_work[2]": "failed"}, strict.stdout
 

@@ -114,17 +114,17 @@ def profiled_record(found: Profiled) -> dict[str, Any]:
     """Return where a measurement's kernels stand in the report, and what each of them counted where they are several."""
     record = found.record
     kernels = record["kernels"]
-    told = [_kernel_record(action, several=len(kernels) > 1) for action in actions_of(kernels, record["slug"])]
+    told = [_kernel_record(action) for action in actions_of(kernels, record["slug"])]
     return {
         "slug": record["slug"], "report": record["report"], "command": show_command(record["report"], kernels),
         "kernels": told, "age_s": record.get("age_s"),
     }  # fmt: skip
 
 
-def _kernel_record(action: Action, *, several: bool) -> dict[str, Any]:
-    """Return what the run file has of a kernel; what it counted only where it is one of several."""
+def _kernel_record(action: Action) -> dict[str, Any]:
+    """Return what the run file has of a kernel."""
     time = action.values.get(TIME)
-    values = {name: one.number for name, one in action.values.items()} if several else {}
+    values = {name: one.number for name, one in action.values.items() if name != TIME}
     return {"name": action.kernel, "time_s": None if time is None else time.number, "values": values}
 
 
