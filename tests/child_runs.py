@@ -83,7 +83,7 @@ def run_child(
     out = folder / "child"
     out.mkdir()
     known = {name: value for name, value in os.environ.items() if not name.startswith(("GPUPERF_", "PYTEST_", "COV_"))}
-    environment = known | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)]), "PYTHONDONTWRITEBYTECODE": "1", "CHILD_RUNS": str(out / "parent.json")}
+    environment = known | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]), "PYTHONDONTWRITEBYTECODE": "1", "CHILD_RUNS": str(out / "parent.json")}
     environment |= {"CHILD_RUNS_STOP": "1"} if stop else {}
     environment |= {"CHILD_RUNS_LATE": json.dumps(late or {}), **(env or {})}
     words = [*([] if _installed() else ["-p", "pytest_gpuperf.plugin"]), "-p", "child_runs_parent", "--gpuperf", *args, *([] if stop else ["--collect-only", "-q"])]

@@ -81,9 +81,9 @@ def example(text: str, **files: str) -> Example:
     return Example({"pytest.ini": _INI, "conftest.py": CONFTEST, "kernels_here.py": KERNELS, "test_it.py": HEAD + textwrap.dedent(text)} | files)
 
 
-def run(made: Example, *options: str, ncu: str = "auto", timeout: float = _TIMEOUT) -> Result:
+def run(made: Example, *options: str, ncu: str = "auto", timeout: float = _TIMEOUT, env: dict[str, str] | None = None) -> Result:
     """Run the session of an example; its run file must be sound, whatever its outcome."""
-    done = made.run_pytest(f"--gpuperf-ncu={ncu}", "-rA", *options, timeout=timeout, env={"COLUMNS": "240"})
+    done = made.run_pytest(f"--gpuperf-ncu={ncu}", "-rA", *options, timeout=timeout, env={"COLUMNS": "240", **(env or {})})
     assert done.run is not None, done.stdout + done.stderr
     assert validate(done.run) == []
     assert done.run["problems"] == []

@@ -103,12 +103,17 @@ def test_stored_counters_are_those_of_the_same_code():
     for name, case in cases(second).items():
         assert number(case) == number(cases(first)[name])
         assert measured(case)["profiled"]["age_s"] > 0
-    # Another kernel is not what was counted.
-    made.write({"kernels_here.py": KERNELS.replace("array[index] = value", "array[index] = 2 * value + 1")})
+    # Another kernel is not what was counted: where its source says so it is profiled again,
+    made.write({"kernels_here.py": KERNELS.replace("array[index] = value", "array[index] = 2 * value + FACTOR").replace("from numba", "import os\n    FACTOR = int(os.environ.get('FACTOR', '1'))\n    from numba")})
     third = run(made, ncu="cached")
-    assert third.run["counters"]["starts"] == 0
-    assert {why(case) for case in cases(third).values()} == {"code-changed"}
-    assert third.outcomes() == {"unmeasured": 4}, third.stdout
+    assert third.run["counters"]["starts"] == 1
+    assert third.outcomes() == {"passed": 4}, third.stdout
+    assert run(made, ncu="cached").run["counters"]["starts"] == 0
+    # and where only the compiled code does, its counters are not taken.
+    fourth = run(made, ncu="cached", env={"FACTOR": "3"})
+    assert fourth.run["counters"]["starts"] == 0
+    assert {why(case) for case in cases(fourth).values()} == {"code-changed"}
+    assert fourth.outcomes() == {"unmeasured": 4}, fourth.stdout
 
 
 #: One range for all kernels of a body, the whole session repeated for each pass.
