@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any
@@ -118,9 +119,10 @@ class Counting:
             "hole": None, "ncu": version, "seed": state.options.seed, "taken": now(),
             "device": None if facts is None else {"name": facts.name, "uuid": facts.uuid, "driver": facts.driver, "mig": is_mig(facts.uuid)},
         }  # fmt: skip
-        store, sources = state.options.runs.parent / stored.FILE, stored.sources_of(state.config.rootpath)
+        store, root = state.options.runs.parent / stored.FILE, state.config.rootpath
+        sources = functools.cache(lambda: stored.sources_of(root))
         before = stored.load(store)
-        again, left = self._reused(before, wishes, record, sources)
+        again, left = self._reused(before, wishes, record, sources) if state.options.ncu == "cached" else ([], list(wishes))
         if left:
             record |= self._profiled(program, version, left, replay)
             with contextlib.suppress(OSError):
@@ -129,12 +131,10 @@ class Counting:
         return record | {"cases": [*again, *record["cases"]], "wall_s": time.monotonic() - began}
 
     def _reused(
-        self, before: Mapping[str, Any], wishes: Sequence[Mapping[str, Any]], record: Mapping[str, Any], sources: str
+        self, before: Mapping[str, Any], wishes: Sequence[Mapping[str, Any]], record: Mapping[str, Any], sources: Callable[[], str]
     ) -> tuple[list[dict[str, Any]], list[Mapping[str, Any]]]:
         """Return the stored cases that stand for some of those that are wanted, and which are left to be profiled."""
-        if self.state.options.ncu != "cached":
-            return [], list(wishes)
-        conditions = stored.conditions_of(record, sources)
+        conditions = stored.conditions_of(record, sources())
         found = {wish["nodeid"]: stored.reusable(before.get(wish["nodeid"]), wish, conditions, record["taken"]) for wish in wishes}
         again = [case for case in found.values() if case is not None]
         self.state.say(f"ncu: counters of {len(again)} of {len(wishes)} cases are stored, of unchanged code")

@@ -105,9 +105,11 @@ class Lookup:
         return {"counters": {name: self._told(row) for name, row in rows.items()}, "profiled": profiled_record(self.found)}
 
     def _told(self, row: Counter) -> dict[str, Any]:
-        value = self.value(row)
+        value, made = self.value(row), self._combined(row)
         reason = None if value.reason is None else reason_record(value.reason, row.name)
-        return {"number": value.number, "unit": value.unit, "how": self.how(row), "reason": reason}
+        # What is counted in a unit of ncu's own keeps its word: sectors are no bytes.
+        unit = made.word if made is not None and made.word and value.unit == "1" else value.unit
+        return {"number": value.number, "unit": unit, "how": self.how(row), "reason": reason}
 
 
 def profiled_record(found: Profiled) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pytest_gpuperf.counters.results import write
 from pytest_gpuperf.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pytest_gpuperf.counters.results import Profiled
@@ -33,10 +33,14 @@ def load(path: Path) -> dict[str, Any]:
     return dict(stored["cases"]) if right else {}
 
 
-def save(path: Path, before: Mapping[str, Any], record: Mapping[str, Any], sources: str) -> None:
+def save(path: Path, before: Mapping[str, Any], record: Mapping[str, Any], sources: Callable[[], str]) -> None:
     """Store the cases of a profiled run over those of earlier ones; only such as have the code of every measurement, which alone says later that it is the same."""
-    conditions = conditions_of(record, sources)
-    fresh = {case["nodeid"]: {"case": case, "metrics": record["metrics"], "taken": record["taken"], **conditions} for case in record["cases"] if _whole(case)}
+    whole = [case for case in record["cases"] if _whole(case)]
+    if not whole and not before:
+        return
+    # The sources are read where there is something to store.
+    conditions = conditions_of(record, sources()) if whole else {}
+    fresh = {case["nodeid"]: {"case": case, "metrics": record["metrics"], "taken": record["taken"], **conditions} for case in whole}
     gone = {case["nodeid"] for case in record["cases"]} - set(fresh)
     write({"schema": SCHEMA, "cases": {name: entry for name, entry in before.items() if name not in gone} | fresh}, path)
 
