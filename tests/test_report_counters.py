@@ -70,6 +70,15 @@ def test_a_limit_on_a_short_name_stands_beside_the_counter_that_it_stands_for():
     assert text.startswith("dram_write <= ")
 
 
+def test_a_counter_that_has_both_its_names_in_the_record_is_one_line():
+    run = counted_run()
+    told = run["cases"][0]["measurements"][0]["counters"]
+    told["warps"] = dict(told[WARPS])
+    assert [line.name for line in shown(0, run).lines] == [WRITE, "dram__bytes_read.sum", BUSY, WARPS]
+    del told[WARPS]
+    assert [line.name for line in shown(0, run).lines] == [WRITE, "dram__bytes_read.sum", BUSY, "warps"]
+
+
 def test_a_limit_on_a_short_name_of_several_counters_has_a_line_of_its_own():
     run = counted_run()
     run["cases"][0]["budgets"][1] |= {"quantity": "local_bytes", "unit": "B", "value": 536_870_912.0}

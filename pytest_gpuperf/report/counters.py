@@ -80,7 +80,9 @@ class Counted:
 
 def counted(case: Record, measurement: Record | None, beside: Beside) -> Counted | None:
     """Return what is shown of a measurement's counters; None where none were wanted."""
-    counters = (measurement or {}).get("counters") or {}
+    told = (measurement or {}).get("counters") or {}
+    # A counter that was asked for by both its names is one line.
+    counters = {name: one for name, one in told.items() if canonical(name) == name or canonical(name) not in told}
     if measurement is None or not counters:
         return None
     profiled = measurement.get("profiled") or {}
