@@ -155,7 +155,9 @@ class Counting:
         with state.runtime.locked("ncu"):
             taken = passes.take(plan, self._child("ncu"), lambda path: read_kernels(path, program, metrics), state.say)
         profiled = sum(bool(one["measurements"]) for one in taken.cases)
-        state.say(f"ncu: {profiled} of {len(keys)} profiled in {time.monotonic() - began:.1f} s, {plural(taken.starts, 'start')}")
+        # A session in which nothing was counted says why at once, and not only after all that is timed.
+        why = next((f": {one['hole']['code']}" for one in taken.cases if not profiled and one["hole"]), "")
+        state.say(f"ncu: {profiled} of {len(keys)} profiled in {time.monotonic() - began:.1f} s, {plural(taken.starts, 'start')}{why}")
         return {"road": taken.road, "reports": taken.reports, "metrics": list(metrics), "starts": taken.starts, "cases": taken.cases}
 
     def _child(self, kind: str) -> Callable[[Sequence[Mapping[str, Any]] | None, Path], tuple[list[str], dict[str, str]]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from pytest_gpuperf.case import Check
+from pytest_gpuperf.case import Check, Undecided
 from pytest_gpuperf.counters.lookup import Lookup
 from pytest_gpuperf.counters.names import counter
-from pytest_gpuperf.counters.results import Profiled
+from pytest_gpuperf.counters.results import COUNTER_HOLES, Profiled
 from pytest_gpuperf.errors import Unmeasured
 from pytest_gpuperf.reasons import FAIL, Reason
 
@@ -49,6 +49,18 @@ def same_inputs(found: Profiled | Reason, inputs: Mapping[str, Any] | None) -> P
             where = f" of input {', '.join(places[:3])}" if places else ""
             return Reason("other-inputs", f"the profiled call had other {'shapes' if what == 'shapes' else 'contents'}{where} than the timed one")
     return Reason("other-inputs")
+
+
+def lacks_required(runtime: Runtime, case: Case) -> bool:
+    """Say whether a case lacks a hardware counter in a session that requires them; without a device it lacks all, and is told so."""
+    if runtime.config.ncu != "require" or runtime.config.sanitize:
+        return False
+    hole = runtime.hole
+    if hole is None or not case.marks.counters:
+        return any(one["code"] in COUNTER_HOLES for one in case.reasons())
+    if not any(one.reason == hole for one in case.undecideds):
+        case.undecideds.append(Undecided(hole, f"{case.marks.counters[0]}: {hole}", "--gpuperf-ncu=require"))
+    return True
 
 
 def attach(made: Measurement, runtime: Runtime, case: Case, found: Profiled | Reason, l2_bytes: int | None, asked: Iterable[str]) -> None:

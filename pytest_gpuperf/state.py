@@ -13,11 +13,11 @@ import pytest
 from pytest_gpuperf import relaunch
 from pytest_gpuperf.budgets.collect import Marks, read_marks
 from pytest_gpuperf.case import Case, Undecided, plain_error, undecided_verdict
-from pytest_gpuperf.counters.results import COUNTER_HOLES
 from pytest_gpuperf.counting import Counting
 from pytest_gpuperf.errors import BadBudget, Inconclusive, Unmeasured
 from pytest_gpuperf.faults import Faults
 from pytest_gpuperf.fixture import GpuPerf
+from pytest_gpuperf.hardware import lacks_required
 from pytest_gpuperf.items import ASKED, MARKS, budgets_of, counters_of, is_case, levels, place_of, skipped_at
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, UNMEASURED, Reason, Verdict, reason_record
 from pytest_gpuperf.recorder import Recorder, reference_of, simulator_on
@@ -160,7 +160,7 @@ class State:
         if marks.gpu and runtime.hole is not None:
             running.unmeasured_setup = runtime.hole
             running.case.undecideds.append(Undecided(runtime.hole, str(runtime.hole), "gpu=True"))
-            if self._strict(UNMEASURED):
+            if self._strict(UNMEASURED) or lacks_required(runtime, running.case):
                 running.error = str(runtime.hole)
                 pytest.fail(str(runtime.hole), pytrace=False)
             running.skip(str(runtime.hole))
@@ -208,8 +208,9 @@ class State:
             raise exceeded from None
         if unseen is not None:
             raise unseen from None
+        lacking = lacks_required(self.runtime, case)
         verdict = case.verdict(body_failed=False)
-        if self._strict(verdict) or self._required(case):
+        if lacking or self._strict(verdict):
             running.strict = pytest.fail.Exception(case.why(verdict), pytrace=False)
             raise running.strict from None
 
@@ -230,10 +231,6 @@ class State:
     def _strict(self, verdict: Verdict) -> bool:
         strict = self.options.strict
         return (verdict == UNMEASURED and strict in {"unmeasured", "all"}) or (verdict == INCONCLUSIVE and strict == "all")
-
-    def _required(self, case: Case) -> bool:
-        """Say whether a case lacks a hardware counter in a session that requires them."""
-        return self.options.ncu == "require" and any(one["code"] in COUNTER_HOLES for one in case.reasons())
 
     def report(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         """Give a phase's report the case's verdict, shorten our own errors, and write the case down after its last phase."""

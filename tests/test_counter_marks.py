@@ -59,7 +59,7 @@ def test_percent_of_time_is_still_of_the_roof():
 @pytest.mark.parametrize(
     ("quantity", "text", "story"),
     [
-        ("dram_pct", "<= 0.8", "dram_pct='<= 0.8': needs a unit: one of %"),
+        ("dram_pct", "<= 0.8", "dram_pct='<= 0.8': needs a unit: %"),
         ("dram_pct", "== 80 %", "dram_pct='== 80 %': dram_pct is no count, so == never decides; use <= or >="),
         ("dram_write", "<= 80 %", "dram_write='<= 80 %': dram_write cannot be held against '%': it has no roof"),
         ("dram_write", "<= 48 mb", "dram_write='<= 48 mb': unknown unit 'mb'; nearest 'MB'"),

@@ -107,9 +107,9 @@ def test_the_listing_is_read_name_by_name():
 @pytest.mark.parametrize(
     ("name", "listing", "story"),
     [
-        ("dram__bytes_wirte.sum", LISTING, "this chip has no counter 'dram__bytes_wirte.sum'; nearest 'dram__bytes_write.sum'"),
-        ("sm__warps_launchd.avg.per_second", LISTING, "this chip has no counter 'sm__warps_launchd.avg.per_second'; nearest 'sm__warps_launched.avg.per_second'"),
-        ("qqq__zzz.sum", LISTING, "this chip has no counter 'qqq__zzz.sum'"),
+        ("dram__bytes_wirte.sum", LISTING, "this chip has no counter 'dram__bytes_wirte.sum'; nearest 'dram__bytes_write.sum'; ncu --query-metrics lists them"),
+        ("sm__warps_launchd.avg.per_second", LISTING, "this chip has no counter 'sm__warps_launchd.avg.per_second'; nearest 'sm__warps_launched.avg.per_second'; ncu --query-metrics lists them"),
+        ("qqq__zzz.sum", LISTING, "this chip has no counter 'qqq__zzz.sum'; ncu --query-metrics lists them"),
         ("dram__bytes_write", LISTING, "no counter 'dram__bytes_write': a suffix such as .sum is missing; nearest 'dram__bytes_write.sum'"),
         ("dram__bytes_write.som", "", "no counter 'dram__bytes_write.som': there is no suffix '.som'; nearest 'dram__bytes_write.sum'"),
         ("dram_wirte", "", "no counter 'dram_wirte'; nearest 'dram_write'"),

@@ -8,7 +8,9 @@ import re
 import pytest
 from counting_runs import THREE, counters, reasons, session, verdicts
 
+from pytest_gpuperf.counters.names import COUNTERS
 from pytest_gpuperf.testing import FAKE_CONFTEST, Example, FakeNcu
+from pytest_gpuperf.testing.ncu import LISTING
 
 GOOD = THREE.format(second="")
 
@@ -208,7 +210,7 @@ def test_inflated(gpuperf, fake):
     said = "Work says reads=2.000 GB, but DRAM moved 1.000 GB: 100 % more than that"
     plain, _ = session(text, ncu=half)
     assert verdicts(plain) == {"test_inflated": "PASS"}, plain.stdout
-    assert said in plain.stdout
+    assert f"main: {said}; next: let Work say what a call moves" in plain.stdout
     strict, _ = session(text, "--gpuperf-strict", ncu=half)
     assert verdicts(strict) == {"test_inflated": "FAIL"}
     assert said in strict.stdout
@@ -248,3 +250,46 @@ def test_the_report_lies_beside_the_page_and_old_ones_go():
     assert sorted(path.name for path in folder.glob("*.ncu-rep")) == ["latest-old.ncu-rep", "latest.ncu-rep", "other.ncu-rep"]
     profiled = result.run["cases"][1]["measurements"][0]["profiled"]
     assert profiled["command"] == "ncu --import latest.ncu-rep --launch-skip 1 --launch-count 1 --page details"
+
+
+@pytest.mark.parametrize("mark", ["", "@pytest.mark.gpuperf(gpu=True)\n"])
+def test_without_a_gpu_no_counter_is_there_either_which_fails_where_they_are_required(mark):
+    text = f"""
+import pytest
+
+{mark}@pytest.mark.gpuperf(counters=["warps"])
+def test_counted(gpuperf):
+    gpuperf.measure(lambda: None)
+
+def test_plain(gpuperf):
+    gpuperf.measure(lambda: None)
+"""
+    example = Example({"test_it.py": text})
+    simulator = {"NUMBA_ENABLE_CUDASIM": "1"}
+    plain = example.run_pytest("--gpuperf", env=simulator)
+    assert plain.returncode == 0, plain.stdout
+    required = example.run_pytest("--gpuperf", "--gpuperf-ncu=require", env=simulator)
+    assert verdicts(required) == {"test_counted": "FAIL", "test_plain": verdicts(plain)["test_plain"]}, required.stdout
+    assert "UNMEASURED no-gpu" in required.stdout
+
+
+def test_a_session_in_which_nothing_is_counted_says_so_at_once():
+    result, _ = session(GOOD, ncu={"says": "ERR_NVGPUCTRPERM - The user does not have permission"})
+    assert re.search(r"gpuperf: ncu: 0 of 3 profiled in [\d.]+ s, 1 start: ncu-permission\n", result.stdout), result.stdout
+    assert "counters: none, though ncu 2025.3.1.0 was started once" in result.stdout
+
+
+def test_a_limit_on_the_spot_takes_metrics_as_the_marker_does():
+    result, _ = session("""
+def test_kept(gpuperf, fake):
+    gpuperf.measure(fake.kernel(20e-6)).require(metrics={"sm__warps_launched.sum": "<= 1000"})
+
+def test_broken(gpuperf, fake):
+    gpuperf.measure(fake.kernel(20e-6), budget={"metrics": {"sm__warps_launched.sum": "<= 999"}})
+""")
+    assert verdicts(result) == {"test_kept": "PASS", "test_broken": "FAIL"}, result.stdout
+    assert "sm__warps_launched.sum: 1,000 exceeds 999 (profiled run)" in result.stdout
+
+
+def test_the_fake_ncu_lists_what_is_behind_every_short_name():
+    assert set(LISTING) == {full.partition(".")[0] for row in COUNTERS for full in row.full} | {"gpu__time_duration"}

@@ -61,6 +61,14 @@ def test_the_conftest_is_python():
     compile(text, "conftest.py", "exec")
 
 
+def test_the_fake_ncu_counts_as_it_says():
+    text = next(text for language, text in BLOCKS if language == "python" and "FakeNcu" in text)
+    test = "def test_writes(gpuperf, kernel):\n    assert gpuperf.measure(kernel).dram_write <= 3e9\n"
+    result = Example({"conftest.py": text, "test_example.py": test}).run_pytest("-q", "--gpuperf", timeout=120)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "Value(dram_write: 4.000 GB, ncu) <= 3000000000" in result.stdout, result.stdout
+
+
 def test_the_line_is_what_a_run_prints():
     (line,) = (text for language, text in BLOCKS if language == "text")
     head = {"ncu": "2025.3.1.0", "road": "ncu-report", "replay": "kernel", "starts": 1, "wall_s": 14.2, "cases": 12, "reports": [], "hole": None}

@@ -31,7 +31,8 @@ LAYERS = (
     Layer("case", ("measurement", "roofline", "comparison", "case", "catching", "runtime"), ("facts", "ground", "rooms"), siblings=True),
     Layer("verbs", ("fixture", "arguments", "comparing", "measuring", "hardware", "profiling", "standalone", "child_values", "child_verbs"), ("facts", "ground", "rooms", "case"), siblings=True),
     Layer("machine", ("machine", "machine_table"), ("facts", "ground", "rooms", "case", "verbs")),
-    Layer("readers", ("report", "reference"), ("facts", "records")),
+    # A page shows a limit on a short name beside the counter that it stands for.
+    Layer("readers", ("report", "reference"), ("facts", "records", "counters")),
     # Readers of other tools' files: they make Measurements, so that budgets apply to what they read.
     Layer("traces", ("imports",), ("facts", "ground", "case")),
     Layer("commands", ("cli",), ("facts", "records", "readers", "traces", "machine", "__init__")),

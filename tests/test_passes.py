@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import textwrap
 
@@ -29,7 +30,7 @@ def event(kind, number, /, **told):
         ("==ERROR== Profiling failed because a driver resource was unavailable. Ensure that no other tool (like DCGM) is concurrently collecting profiling data.", "ncu-busy", True),
         ("==ERROR== Profiling is not supported on a device with MIG enabled.", "mig", True),
         ("==ERROR== Failed to initialize the profiler: LibraryNotLoaded", "ncu-failed", True),
-        ("==ERROR== Failed to create or open lock file /tmp/nsight-compute-lock.", "ncu-failed", True),
+        ("==ERROR== Failed to create or open lock file", "ncu-failed", True),
         ("==ERROR== LaunchFailed", "ncu-died", False),
     ],
 )
@@ -54,6 +55,8 @@ TARGET = """
             elif line == "die":
                 os._exit(3)
             else:
+                # Its own number, as a child tells it: 0 would stand for the group of the process that runs this test.
+                line |= {"pid": os.getpid()} if line["event"] == "start" else {}
                 file.write(json.dumps(line) + "\\n")
                 file.flush()
     """
@@ -93,7 +96,7 @@ def whole(number):
 
 
 def start(*numbers):
-    return [{"event": "start", "pid": 0}, {"event": "collected", "items": [key(number) for number in numbers], "missing": []}]
+    return [{"event": "start"}, {"event": "collected", "items": [key(number) for number in numbers], "missing": []}]
 
 
 def codes(taken):
@@ -130,7 +133,7 @@ def test_a_child_that_reaches_nothing_is_not_started_for_ever(tmp_path):
 
 
 def test_a_case_that_the_child_does_not_find_says_so(tmp_path):
-    told = [{"event": "start", "pid": 0}, {"event": "collected", "items": [key(0)], "missing": [key(1)]}, *whole(0), {"event": "end", "status": 0}]
+    told = [{"event": "start"}, {"event": "collected", "items": [key(0)], "missing": [key(1)]}, *whole(0), {"event": "end", "status": 0}]
     assert codes(Bench(tmp_path, [told], ["g0"]).take(2)) == [[None], "not-in-child"]
 
 
@@ -186,3 +189,13 @@ def test_what_l2_may_have_absorbed(number, declared, judged):
 )
 def test_which_sides_of_work_are_not_what_was_measured(work, read, written, sides):
     assert [side.name for side in apart(work, read, written, L2)] == sides
+
+
+@pytest.mark.parametrize("pid", [0, -1])
+def test_a_number_that_stands_for_many_processes_ends_none(monkeypatch, pid):
+    killed = []
+    monkeypatch.setattr(passes.os, "kill", lambda *told: killed.append(told))
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+    passes._end(process, pid)
+    assert killed == []
+    assert process.returncode == -9

@@ -60,11 +60,31 @@ def test_a_limit_under_a_name_in_two_parts():
     assert shown(0, run).lines[0].limits[0][0] == "FAIL"
 
 
-def test_a_limit_on_a_short_name_has_a_line_of_its_own():
+def test_a_limit_on_a_short_name_stands_beside_the_counter_that_it_stands_for():
     run = counted_run()
     run["cases"][0]["budgets"][1] |= {"quantity": "dram_write", "unit": "B", "value": 536_870_912.0}
+    lines = shown(0, run).lines
+    assert [line.name for line in lines] == [WRITE, "dram__bytes_read.sum", BUSY, WARPS]
+    (verdict, text), = lines[0].limits
+    assert verdict == "FAIL"
+    assert text.startswith("dram_write <= ")
+
+
+def test_a_counter_that_has_both_its_names_in_the_record_is_one_line():
+    run = counted_run()
+    told = run["cases"][0]["measurements"][0]["counters"]
+    told["warps"] = dict(told[WARPS])
+    assert [line.name for line in shown(0, run).lines] == [WRITE, "dram__bytes_read.sum", BUSY, WARPS]
+    del told[WARPS]
+    assert [line.name for line in shown(0, run).lines] == [WRITE, "dram__bytes_read.sum", BUSY, "warps"]
+
+
+def test_a_limit_on_a_short_name_of_several_counters_has_a_line_of_its_own():
+    run = counted_run()
+    run["cases"][0]["budgets"][1] |= {"quantity": "local_bytes", "unit": "B", "value": 536_870_912.0}
     last = shown(0, run).lines[-1]
-    assert (last.name, last.number, last.limits[0][0]) == ("dram_write", "536.9 MB", "FAIL")
+    assert (last.name, last.number, last.limits[0][0]) == ("local_bytes", "536.9 MB", "FAIL")
+    assert not last.limits[0][1].startswith("local_bytes")
     assert shown(0, run).lines[0].limits == ()
     # Limits on what is timed are elsewhere.
     assert [line.name for line in shown(0).lines] == [WRITE, "dram__bytes_read.sum", BUSY, WARPS]

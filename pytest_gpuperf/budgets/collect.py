@@ -67,9 +67,10 @@ def literal_characters(glob: str) -> int:
 
 
 def read_limits(keywords: dict[str, Any], where: str, origin: str, of: str | None = None) -> list[Budget]:
-    """Read every limit of one marker or `budget=`; all globs, no device chosen yet."""
+    """Read every limit of one marker, `budget=` or `require`, those of `metrics=` too; all globs, no device chosen yet."""
     found = []
-    for quantity, given in keywords.items():
+    plain = {name: given for name, given in keywords.items() if name != "metrics"}
+    for quantity, given in (*plain.items(), *_limits_of_counters(keywords.get("metrics", {}), where).items()):
         find_metric(quantity, where)
         by_glob = given if isinstance(given, dict) else {"*": given}
         if not by_glob:
@@ -159,12 +160,11 @@ def read_marks(marks: Iterable[tuple[str, Any]], device: str | None, where: str,
                 raise BadBudget(message)
             gpu[level] = flag
         wanted += _listed_counters(keywords.pop("counters", ()), where)
-        limits = _limits_of_counters(keywords.pop("metrics", {}), where)
         for name in keywords:
-            if name not in metric_names():
+            if name not in (*metric_names(), "metrics"):
                 message = f"{where}: gpuperf marker has no keyword {name!r}{nearest(name, (*metric_names(), *KEYWORDS))}"
                 raise BadBudget(message)
-        fresh = [*read_limits(keywords, where, level, of), *read_limits(limits, where, level, of)]
+        fresh = read_limits(keywords, where, level, of)
         known = {budget.key for budget in by_level.get(level, [])}
         twice = next((budget for budget in fresh if budget.key in known), None)
         if twice is not None:

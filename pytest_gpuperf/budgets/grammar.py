@@ -97,11 +97,11 @@ def parse_limit(quantity: str, text: object, where: str = "budget", row: Metric 
         why = f"{inexact}, so == never decides; use <= or >=" if match["op"] == "==" else f"unknown operator {match['op']!r}; use one of {' '.join(_OPERATORS)}"
         message = f"{here}: {quantity} {why}" if match["op"] == "==" else f"{here}: {why}"
         raise BadBudget(message)
-    number, unit = _scale(row, match["number"], match["unit"] or "", here)
+    number, unit = _scale(row, match["op"], match["number"], match["unit"] or "", here)
     return Limit(quantity, statistic, match["op"], number, unit, " ".join(text.split()), absolute=unit == row.unit == "%")
 
 
-def _scale(row: Metric, digits: str, unit: str, here: str) -> tuple[float, str]:
+def _scale(row: Metric, op: str, digits: str, unit: str, here: str) -> tuple[float, str]:
     number = Decimal(digits.replace(",", "").replace("_", ""))
     if number < 0 or not math.isfinite(float(number)):
         message = f"{here}: {digits} decides nothing: {row.name} is a finite number, 0 or more"
@@ -126,10 +126,11 @@ def _scale(row: Metric, digits: str, unit: str, here: str) -> tuple[float, str]:
         # As ncu writes them; there is one unit that it can be.
         return float(number), row.unit
     if not spelled:
-        message = f"{here}: needs a unit: one of {', '.join(listed)}" + (f", {', '.join(row.relative)}" if row.relative else "")
+        units = [*listed, *row.relative]
+        message = f"{here}: needs a unit: {'one of ' if len(units) > 1 else ''}{', '.join(units)}"
         raise BadBudget(message)
     if not known and row.exact:
-        message = f"{here}: {row.name} is a count and has no unit: write '== 1'"
+        message = f"{here}: {row.name} is a count and has no unit: write '{op} {digits}'"
         raise BadBudget(message)
     if spelled not in known:
         message = f"{here}: unknown unit {spelled!r}{nearest(spelled, (*listed, *row.relative) or (row.unit or 'none',))}"

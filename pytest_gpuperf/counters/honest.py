@@ -17,6 +17,8 @@ ABSORBED_BELOW = 4
 APART = 0.10
 #: Fewer bytes read are not held against Work: instructions, constants and parameters are read too.
 _FEW = 8 << 20
+#: From so many times the measured bytes on, a percentage says less than the factor.
+_TIMES = 10
 
 
 def absorbed(number: float, declared: float | None, l2_bytes: int) -> Reason | None:
@@ -52,6 +54,8 @@ class Side:
         if not self.measured:
             return said
         off = self.declared / self.measured - 1
+        if off >= _TIMES - 1:
+            return f"{said}: {off + 1:,.0f} times that"
         return f"{said}: {abs(off):.0%} {'more' if off > 0 else 'less'} than that".replace("%", " %")
 
 
@@ -63,6 +67,8 @@ def apart(work: Work, read: float | None, written: float | None, l2_bytes: int) 
     >>> from pytest_gpuperf.work import Work
     >>> [str(side) for side in apart(Work(reads=2_000_000_000, writes=500_000_000), 1e9, 0.49e9, 60_000_000)]
     ['Work says reads=2.000 GB, but DRAM moved 1.000 GB: 100 % more than that']
+    >>> print(apart(Work(reads=20_000_000_000), 1e9, 0, 60_000_000)[0])
+    Work says reads=20.00 GB, but DRAM moved 1.000 GB: 20 times that
     """
     found = []
     if read is not None and max(read, work.reads) >= _FEW and _differ(work.reads, read, 0):

@@ -209,5 +209,6 @@ def refuse_unknown(names: Iterable[str], listing: frozenset[str] | None, where: 
         for full in row.full:
             base, _, suffix = full.partition(".")
             if listing and suffix and base not in listing and full not in listing:
-                message = f"{where}: this chip has no counter {full!r}{nearest_counter(full, sorted(listing))}"
+                short = next((f" ({one.name})" for one in COUNTERS if full in one.full), "")
+                message = f"{where}: this chip has no counter {full!r}{short}{nearest_counter(full, sorted(listing))}; ncu --query-metrics lists them"
                 raise BadBudget(message)

@@ -147,6 +147,8 @@ def run(line: Sequence[str], environment: Mapping[str, str], cwd: Path, folder: 
 
 def _end(process: subprocess.Popen[bytes], pid: int | None) -> None:
     """End the target, so that ncu writes its report; then ncu, where it does not end by itself."""
+    # 0 and less would be groups of processes, this session's own among them.
+    pid = pid if pid is not None and pid > 0 else None
     if pid is not None:
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)

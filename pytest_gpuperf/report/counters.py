@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
+from pytest_gpuperf.counters.names import canonical
 from pytest_gpuperf.format import format_margin, format_quantity, plural, shorten, visible
 from pytest_gpuperf.metrics import SPEEDUP, metric
 
@@ -23,6 +24,8 @@ _KERNELS = 40
 _NAME = 80
 #: ncu's units that have prefixes here, as the unit of the run file and what one of them is in it.
 _UNITS = {"byte": ("B", 1.0), "byte/s": ("B/s", 1.0), "byte/second": ("B/s", 1.0), "ns": ("s", 1e-9), "nsecond": ("s", 1e-9)}
+#: What the run file says of how the kernels' numbers came to one, where that is too short for a reader.
+_HOW = {"single": "of one kernel", "sum": "sum of the kernels", "weighted by time": "mean of the kernels, weighted by time"}
 _AGES = ((86400.0, "day"), (3600.0, "hour"), (60.0, "minute"))
 
 
@@ -77,7 +80,9 @@ class Counted:
 
 def counted(case: Record, measurement: Record | None, beside: Beside) -> Counted | None:
     """Return what is shown of a measurement's counters; None where none were wanted."""
-    counters = (measurement or {}).get("counters") or {}
+    told = (measurement or {}).get("counters") or {}
+    # A counter that was asked for by both its names is one line.
+    counters = {name: one for name, one in told.items() if canonical(name) == name or canonical(name) not in told}
     if measurement is None or not counters:
         return None
     profiled = measurement.get("profiled") or {}
@@ -146,6 +151,8 @@ def counters_line(run: Record) -> str:
     'counters: 12 cases profiled by ncu 2025.3.1.0 in 1 start, 14.2 s (kernel replay, read by ncu-report)'
     >>> counters_line({"counters": {"starts": 0, "cases": 0, "hole": {"code": "no-ncu", "detail": "ncu is not on PATH"}}, "cases": []})
     'counters: none, no-ncu: ncu is not on PATH'
+    >>> counters_line({"counters": {**head, "cases": 0}, "cases": []})
+    'counters: none, though ncu 2025.3.1.0 was started once'
     """
     head = run.get("counters")
     if head is None:
@@ -161,6 +168,9 @@ def counters_line(run: Record) -> str:
         found.append(f"{plural(head['cases'], 'case')} profiled by {tool} in {plural(head['starts'], 'start')}{took}" + (f" ({how})" if how else ""))
     if stored:
         found.append(f"{plural(len(stored), 'case')} from earlier runs, up to {age_of(max(stored))}")
+    if not found and not hole and head.get("starts"):
+        times = "once" if head["starts"] == 1 else f"{head['starts']} times"
+        return visible(f"counters: none, though ncu {head['ncu']} was started {times}")
     if hole:
         found.append(": ".join(text for text in (hole["code"], hole.get("detail") or "") if text))
     return visible(f"counters: {'' if head.get('cases') or stored else 'none, '}{'; '.join(found)}".rstrip(" ,"))
@@ -179,7 +189,7 @@ def _line(name: str, one: Record, there: Record | None, limits: tuple[tuple[str,
         visible(name),
         "" if number is None else visible(written(number, one["unit"])),
         visible(": ".join(text for text in (why, reason.get("sentence") or "") if text)),
-        visible(one.get("how") or ""),
+        visible(_HOW.get(one.get("how") or "", one.get("how") or "")),
         "" if there is None or before is None else visible(written(before, there["unit"])),
         change(number, before) if same and number is not None and before is not None else "",
         limits,
@@ -188,7 +198,13 @@ def _line(name: str, one: Record, there: Record | None, limits: tuple[tuple[str,
 
 def _limits(case: Record, measurement: str, name: str) -> tuple[tuple[str, str], ...]:
     own = [budget for budget in case["budgets"] if budget["measurement"] == measurement and name in _spellings(budget)]
-    return tuple((budget["verdict"], visible(budget["text"] + (f", margin {format_margin(budget['margin'])}" if budget.get("margin") is not None else ""))) for budget in own)
+    return tuple((budget["verdict"], visible(_limit(budget, name))) for budget in own)
+
+
+def _limit(budget: Record, name: str) -> str:
+    """Write a limit, by the name that it was given where the counter's line has another, and its margin."""
+    short = "" if name == budget["quantity"] or canonical(budget["quantity"]) == budget["quantity"] else f"{budget['quantity']} "
+    return f"{short}{budget['text']}" + (f", margin {format_margin(budget['margin'])}" if budget.get("margin") is not None else "")
 
 
 def _by_short_name(case: Record, measurement: str, counters: Record) -> Iterator[Line]:
@@ -204,8 +220,8 @@ def _by_short_name(case: Record, measurement: str, counters: Record) -> Iterator
 
 
 def _spellings(budget: Record) -> tuple[str, ...]:
-    """A counter's full name ends like a statistic does: a budget may hold it whole or in two parts."""
-    return (budget["quantity"], f"{budget['quantity']}.{budget.get('statistic') or ''}")
+    """A counter's full name ends like a statistic does: a budget may hold it whole or in two parts, or by a short name."""
+    return (budget["quantity"], f"{budget['quantity']}.{budget.get('statistic') or ''}", canonical(budget["quantity"]))
 
 
 def _cells(kernel: Record, heads: tuple[str, ...], counters: Record) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ Line = tuple[str, dict[str, Any]]
 
 #: How the note begins that counters make of a Work which they do not confirm.
 DISTRUSTED = "Work says "
+_CORRECT = "next: let Work say what a call moves, as bandwidth and roof are made of it"
 _NEAREST = 5
 _SUBJECTS = 3
 _FAILURES = 50
@@ -48,7 +49,7 @@ def _distrusted(run: dict[str, Any]) -> Iterator[Line]:
         for one in case["measurements"]:
             for note in one.get("notes") or []:
                 if note.startswith(DISTRUSTED):
-                    yield f"WARNING {_one_line(case['nodeid'])} {_one_line(one['name'])}: {_one_line(note)}", {"yellow": True}
+                    yield f"WARNING {_one_line(case['nodeid'])} {_one_line(one['name'])}: {_one_line(note)}; {_CORRECT}", {"yellow": True}
 
 
 def _failures(run: dict[str, Any], verbosity: int) -> Iterator[Line]:

@@ -14,12 +14,20 @@ if TYPE_CHECKING:
 _SCRIPT = Path(__file__).with_name("ncu_script.py")
 
 
+#: What it lists as the counters of its chip, unless a test says otherwise: those behind all short names, and the time of a kernel.
+LISTING = (
+    "dram__bytes_read", "dram__bytes_write", "dram__throughput", "gpu__time_duration", "l1tex__data_bank_conflicts_pipe_lsu_mem_shared",
+    "l1tex__t_bytes_pipe_lsu_mem_local_op_ld", "l1tex__t_bytes_pipe_lsu_mem_local_op_st", "l1tex__t_sectors_pipe_lsu_mem_global_op_ld",
+    "l1tex__t_sectors_pipe_lsu_mem_global_op_st", "lts__t_sectors_op_read", "lts__t_sectors_op_write", "sm__throughput", "sm__warps_active", "sm__warps_launched",
+)  # fmt: skip
+
+
 class FakeNcu:
     """Write an executable `ncu` into a folder; it profiles what its target, a child session, says that it measured.
 
     `bodies` gives the kernels of a measurement, by "function/measurement": a list with one mapping of counters a kernel, an empty one for a body that
     launches nothing. Other measurements have one kernel, with `counters`. Counters that neither names are 1000, those of `lacks` are not in the
-    report, as if the chip had none. `says` is an error that ncu gives in place of a report; `version` and `listing` are what it answers.
+    report, as if the chip had none. `says` is an error that ncu gives in place of a report; `version` and `listing`, names without suffix, are what it answers.
 
     >>> import tempfile
     >>> fake = FakeNcu(tempfile.mkdtemp(), bodies={"test_commit/main": [{"dram__bytes_write.sum": 4e9}]})
@@ -34,7 +42,7 @@ class FakeNcu:
         bodies: Mapping[str, Sequence[Mapping[str, float]]] | None = None,
         counters: Mapping[str, float] | None = None,
         lacks: Sequence[str] = (),
-        listing: Sequence[str] = ("dram__bytes_read", "dram__bytes_write", "gpu__time_duration", "lts__t_sectors_op_write", "sm__warps_launched", "sm__throughput"),
+        listing: Sequence[str] = LISTING,
         says: str = "",
         version: str = "2025.3.1.0",
     ) -> None:
