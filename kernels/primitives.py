@@ -187,14 +187,14 @@ PRIMITIVES = (
 )  # fmt: skip
 
 
-def _quiet(function: Callable[..., Any], operands: str) -> Callable[..., Any]:
+def _quiet(name: str, function: Callable[..., Any], operands: str) -> Callable[..., Any]:
     """Make the execution of a primitive over arrays: it takes float32 or integers only, and warns of no overflow."""
 
     def checked(*arrays: Any) -> Any:
         for letter, array in zip(operands, arrays, strict=True):
             dtype = np.asarray(array).dtype
             if (dtype != np.float32) if letter == "f" else dtype.kind not in "iu":
-                raise TypeError(f"{function.__name__}: an operand is {dtype}, not {'float32' if letter == 'f' else 'an integer'}")
+                raise TypeError(f"{name}: an operand is {dtype}, not {'float32' if letter == 'f' else 'an integer'}")
         with np.errstate(all="ignore"):
             return function(*arrays)
 
@@ -203,4 +203,4 @@ def _quiet(function: Callable[..., Any], operands: str) -> Callable[..., Any]:
 
 #: By name: for kernels, on the device or in the simulator, and over arrays.
 KERNEL = {row.plain.__name__: device.instruction(row.text, row.result, row.operands, row.plain) for row in PRIMITIVES}
-ARRAYS = {row.plain.__name__: _quiet(row.array, row.operands) for row in PRIMITIVES}
+ARRAYS = {row.plain.__name__: _quiet(row.plain.__name__, row.array, row.operands) for row in PRIMITIVES}
