@@ -83,7 +83,11 @@ def compiled():
 def computing(row):
     """Return how often each SASS instruction that computes with floating point occurs."""
     names = (re.match(r"(?:@!?U?P\d+ )?([A-Z0-9_.]+)", line)[1] for line in row["instructions"])
-    return Counter(name for name in names if re.match(r"(?:FFMA|FADD|FMUL|FMNMX|MUFU|D[A-Z]+|F2F|F2I|I2F|HADD2|HMUL2)\b|HFMA2(?!\.MMA)", name) and name != "DEPBAR.LE")
+    return Counter(
+        name
+        for name in names
+        if re.match(r"(?:FFMA|FADD|FMUL|FMNMX|MUFU|D[A-Z]+|F2F|F2I|I2F|HADD2|HMUL2)\b|HFMA2(?!\.MMA)", name) and name != "DEPBAR.LE"
+    )
 
 
 def test_an_exponential_is_the_instructions_that_are_written(compiled):
