@@ -96,6 +96,40 @@ load16, store16 = (plain_load16, plain_store16) if SIMULATED else _device_access
 load1, store1 = (plain_load1, plain_store1) if SIMULATED else _device_access(1, "u8")
 
 
+def instruction(text: str, result: str, operands: str, plain: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a helper for kernels of one piece of PTX on registers; in the simulator it is `plain`.
+
+    In `text`, $0 is the result and $1, $2, ... are the operands; `result` and `operands` are a letter each: f for a float32, r for 32
+    bits of an integer. A float64 where a float32 belongs does not compile: it is a Python number that nobody meant to compute with.
+    """
+    if SIMULATED:
+        return plain
+    from llvmlite import ir
+    from numba.core import types
+    from numba.cuda.extending import intrinsic
+
+    kinds = {"f": (types.float32, ir.FloatType()), "r": (types.uint32, ir.IntType(32))}
+
+    def typed(given: tuple[Any, ...]) -> Any:
+        for letter, kind in zip(operands, given, strict=True):
+            if kind != types.float32 if letter == "f" else not isinstance(kind, types.Integer):
+                raise TypeError(f"{plain.__name__}: an operand is {kind}, not {kinds[letter][0]}")
+        return kinds[result][0](*(kinds[letter][0] for letter in operands))
+
+    def lower(context, builder, signature, args):
+        kind = ir.FunctionType(kinds[result][1], [kinds[letter][1] for letter in operands])
+        return builder.call(ir.InlineAsm(kind, text, ",".join([f"={result}", *operands])), args)
+
+    forms = {
+        1: lambda _typing, a: (typed((a,)), lower),
+        2: lambda _typing, a, b: (typed((a, b)), lower),
+        3: lambda _typing, a, b, c: (typed((a, b, c)), lower),
+    }
+    form = forms[len(operands)]
+    form.__name__ = plain.__name__
+    return intrinsic(form)
+
+
 def inline(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make a helper for kernels: inlined on a device, the function itself in the simulator.
 

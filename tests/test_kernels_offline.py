@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from ptx_arithmetic import doubles, stray
 
 ARCH = (9, 0)
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,6 +61,8 @@ def _linked(ptx: bytes) -> dict[str, object]:
         "stack": sum(int(number) for number in re.findall(r"(\d+) bytes stack frame", log)),
         "ptx": {access: len(re.findall(re.escape(access), text)) for access in ("ld.global.v4.b32", "st.global.v4.b32")},
         "sass": {access: len(re.findall(rf"\b{re.escape(access)}\b", sass)) for access in ("LDG.E.128", "STG.E.128")},
+        "stray": stray(text),
+        "doubles": doubles(text),
         "instructions": re.findall(r"^\s+/\*[0-9a-f]{4}\*/\s+(.*?)\s*;", sass, re.MULTILINE),
         "order": re.findall(r"\b(LDG\.E[.\w]*|STG\.E[.\w]*|BAR|BRA|EXIT)\b", sass),
     }
@@ -110,6 +113,12 @@ def test_registers_leave_half_of_an_sm_busy(compiled):
     for name, row in compiled["rows"].items():
         each = -(-row["registers"] // 8) * 8
         assert 65536 // (each * row["threads"]) * row["threads"] >= 1024, f"{name}: {row['registers']} registers"
+
+
+def test_no_kernel_computes_but_as_it_is_written(compiled):
+    # Every operation on floating-point numbers is a primitive with its rounding: the compiler fuses none, and widens none.
+    for name, row in compiled["rows"].items():
+        assert (row["stray"], row["doubles"]) == ([], []), name
 
 
 @pytest.fixture(scope="module")
