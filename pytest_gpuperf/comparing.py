@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpuperf.arguments import read_body, read_cache, takes
 from pytest_gpuperf.case import Check
 from pytest_gpuperf.comparison import Comparison
+from pytest_gpuperf.counters.code import code_hash
 from pytest_gpuperf.counters.results import Profiled
 from pytest_gpuperf.counters.stored import same_code
 from pytest_gpuperf.device.streams import handle_of
@@ -208,7 +209,9 @@ def _timed(
         extra = {"slug": label, "nvtx": label, "notes": [f"ran in turns with {others}", *notes, *timed.details["notes"]], "waited": told, "wall_s": seconds}
         made.details = {**timed.details, **extra}
         profiling.details = made.details
-        attach(made, runtime, case, same_code(counted[version], bodies[version]), tools.limits.l2_bytes, ())
+        found = counted[version]
+        found = same_code(found, code_hash(bodies[version])) if isinstance(found, Profiled) and found.stored else found
+        attach(made, runtime, case, found, tools.limits.l2_bytes, ())
         measurements[version] = made
     failure: Exception | None = None
     if compared.failure is not None:

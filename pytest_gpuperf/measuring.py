@@ -6,6 +6,7 @@ import dataclasses
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pytest_gpuperf.counters.code import code_hash
 from pytest_gpuperf.counters.results import Profiled
 from pytest_gpuperf.counters.stored import same_code
 from pytest_gpuperf.device.profiler import ProfilerError
@@ -121,7 +122,8 @@ def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement
         "failure": timed.failure,
     }
     profiling.details = made.details
-    attach(made, runtime, case, same_code(found, body), tools.limits.l2_bytes, wanted.counters)
+    found = same_code(found, code_hash(body)) if isinstance(found, Profiled) and found.stored else found
+    attach(made, runtime, case, found, tools.limits.l2_bytes, wanted.counters)
     return made
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import pytest
 from counting_runs import HEAD, reasons, session, verdicts
@@ -83,16 +84,19 @@ def test_where_the_process_that_collects_dies_the_cases_say_so():
     assert required.returncode == 8
 
 
+#: pytest that hears Ctrl-C wherever these tests were started, as in the background of a shell.
+STARTED = "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); runpy.run_module('pytest', run_name='__main__', alter_sys=True)"
+
+
 def alive(pid):
     """Say whether a process runs; one that only nobody has waited for does not."""
     try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks for processes in /proc")
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
 def test_whoever_ends_the_session_leaves_no_process(number, workers):
@@ -100,8 +104,8 @@ def test_whoever_ends_the_session_leaves_no_process(number, workers):
     fake = FakeNcu(example.path / "bin")
     environment = example._environment(fake.environment())
     process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--gpuperf", *workers], cwd=example.path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        [sys.executable, "-c", STARTED, "-p", "no:cacheprovider", "--gpuperf", *workers], cwd=example.path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, start_new_session=True,
     )  # fmt: skip
     try:
         until(lambda: (example.path / "pids").exists() or process.poll() is not None)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 
 import pytest
 from counting_runs import HEAD, counters, reasons, session, verdicts
 
+from pytest_gpuperf.counters import stored
 from pytest_gpuperf.counters.progress import Follower
 from pytest_gpuperf.counters.results import Results, nothing
 from pytest_gpuperf.reasons import Reason
@@ -35,27 +37,18 @@ def test_a_comparison_takes_no_counters_of_other_inputs(contents, codes):
 def test_a_comparison_takes_no_stored_counters_of_code_that_nobody_can_tell():
     example = Example({"conftest.py": FAKE_CONFTEST, "test_it.py": HEAD + COMPARED.format(contents="7")})
     session("", example=example)
-    stored = example.path / "reports" / "counters.json"
-    # As a run would leave it whose bodies hold kernels that can be told.
-    stored.write_text(stored.read_text() if '"code": "' in stored.read_text() else _with_code(example, stored))
+    _store(example)
     result, fake = session("", "--gpuperf-ncu=cached", example=example)
-    assert len(fake.starts) == 1
+    assert len(fake.starts) == 1, "only the first run starts it"
     assert reasons(result) == {"test_it": ["code-changed"]}, result.stdout
 
 
-def _with_code(example, stored):
-    """Return the file of stored counters as it were if each body had had code."""
-    import json
-
-    from pytest_gpuperf.counters import stored as module
-
-    run = next((example.path / "reports" / "runs").glob("*/counters.json"))
-    record = json.loads(run.read_text())
-    for case in record["cases"]:
-        for one in case["measurements"]:
-            one["code"] = "0" * 64
-    module.save(stored, {}, record, module.sources_of(example.path))
-    return stored.read_text()
+def _store(example):
+    """Store the counters of the last run as if each body had held a kernel whose code can be told."""
+    record = json.loads(next((example.path / "reports" / "runs").glob("*/counters.json")).read_text())
+    for one in (one for case in record["cases"] for one in case["measurements"]):
+        one["code"] = "0" * 64
+    stored.save(example.path / "reports" / "counters.json", {}, record, lambda: stored.sources_of(example.path))
 
 
 def test_a_report_of_an_earlier_run_is_never_read():

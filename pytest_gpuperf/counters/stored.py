@@ -8,7 +8,6 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from pytest_gpuperf.counters.code import code_hash
 from pytest_gpuperf.counters.results import write
 from pytest_gpuperf.reasons import Reason
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from pytest_gpuperf.counters.code import Called
     from pytest_gpuperf.counters.results import Profiled
 
 FILE = "counters.json"
@@ -63,11 +61,10 @@ def reusable(entry: Mapping[str, Any] | None, wish: Mapping[str, Any], condition
     return {**entry["case"], **{name: wish[name] for name in ("nodeid", "file", "function", "index")}, "measurements": aged}
 
 
-def same_code(found: Profiled | Reason, body: Called) -> Profiled | Reason:
-    """Return stored counters where the code of a body that was timed is the one that was profiled, and else that it is not; others as they are."""
-    if isinstance(found, Reason) or not found.stored:
+def same_code(found: Profiled | Reason, code: str | None) -> Profiled | Reason:
+    """Return stored counters where the code that was timed is the one that was profiled, and else that it is not."""
+    if isinstance(found, Reason) or found.record.get("age_s") is None:
         return found
-    code = code_hash(body)
     if code is None:
         return Reason("code-changed", "nothing tells the code of this body's kernels, so it cannot be held against the stored one")
     return found if code == found.record["code"] else Reason("code-changed")
