@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import shutil
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from pytest_gpuperf.options import Config
     from pytest_gpuperf.runtime import Runtime
 
+#: How often a child looks whether its parent is there.
+_LOOK_SECONDS = 0.5
 #: The key that a test has in the parent session.
 KEY = pytest.StashKey[dict[str, Any]]()
 
@@ -71,6 +75,7 @@ class Child:
     def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, Any, Any]:
         """Neutralise, before anything is configured."""
         self.tell("start", pid=self._process)
+        threading.Thread(target=_end_with, args=(self.task.parent,), daemon=True, name="gpuperf-parent").start()
         neutral.before_configuring(config, self.folder)
         config.option.gpuperf_seed = "off" if self.task.seed is None else str(self.task.seed)
         for name, value in self.task.carried.items():
@@ -184,6 +189,18 @@ class ChildState(State):
         self._ended[nodeid] = outcome, error
         if report.when == "teardown":
             self.child.tell("ended", **self.child.key_of(item), outcome=outcome, error=error)
+
+
+def _end_with(parent: int) -> None:
+    """End this process once the one that started it is gone, killed perhaps: nobody would end it, and it holds the device."""
+    while True:
+        try:
+            os.kill(parent, 0)
+        except ProcessLookupError:
+            os._exit(1)
+        except OSError:
+            pass
+        time.sleep(_LOOK_SECONDS)
 
 
 def _place(key: dict[str, Any]) -> tuple[str, str, int]:

@@ -101,11 +101,12 @@ class ChildGpuPerf(GpuPerf):
     def measure(
         self, fn: Callable[..., Any], *args: Any, name: str | None = None, work: Work | None = None, outputs: Sequence[Any] = (), inout: Sequence[Any] = (),
         inputs: Sequence[Sequence[Any]] | None = None, varies: bool = False, setup: Callable[[], Any] | None = None, stream: Any = None,
-        cache: str | None = None, duty: str = "spaced", clock: str | None = None, samples: int = 0, budget: Mapping[str, Any] | None = None, **kw: Any,
+        cache: str | None = None, duty: str = "spaced", clock: str | None = None, samples: int = 0, counters: Sequence[str] = (),
+        budget: Mapping[str, Any] | None = None, **kw: Any,
     ) -> Measurement:  # fmt: skip
         """Call a body once inside its range, after a call of every argument set outside; its Values agree with everything."""
         __tracebackhide__ = True
-        del cache, duty, clock, samples, budget
+        del cache, duty, clock, samples, counters, budget
         chosen = self._case.name_for(name)
         body = read_body(fn, args, inputs, kw, work, setup, varies=varies, options=OPTIONS)
         with self._profiler([body], outputs, inout, stream) as profile:

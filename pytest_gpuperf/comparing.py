@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpuperf.arguments import read_body, read_cache, takes
 from pytest_gpuperf.case import Check
 from pytest_gpuperf.comparison import Comparison
+from pytest_gpuperf.counters.code import code_hash
+from pytest_gpuperf.counters.results import Profiled
+from pytest_gpuperf.counters.stored import same_code
 from pytest_gpuperf.device.streams import handle_of
 from pytest_gpuperf.errors import NoSource, NotIdentical
-from pytest_gpuperf.hardware import attach, profiled
+from pytest_gpuperf.hardware import attach, profiled, same_inputs
 from pytest_gpuperf.identity.bits import identical
 from pytest_gpuperf.measurement import Measurement
 from pytest_gpuperf.nvtx_ranges import measurement_range, slug
@@ -159,6 +162,7 @@ def _timed(
     runtime: Runtime, case: Case, given: Given, bodies: Mapping[str, Body], names: Mapping[str, str], cache: str, seed: int
 ) -> tuple[Comparison, Exception | None, str]:
     from pytest_gpuperf.timing.compare import compare
+    from pytest_gpuperf.timing.fingerprint import inputs_record
     from pytest_gpuperf.timing.measure import Request
 
     handle = runtime.stream if given.stream is None else handle_of(given.stream)
@@ -176,6 +180,10 @@ def _timed(
             for version, body in bodies.items()
         }  # fmt: skip
         runtime.ran.update(keys.values())
+        counted = {version: profiled(runtime, case, name) for version, name in names.items()}
+        for version, found in counted.items():
+            if isinstance(found, Profiled):
+                counted[version] = same_inputs(found, inputs_record(runtime.backend, tools.operations, bodies[version], given.inout, handle, given.outputs))
         with measurement_range(label):
             compared = compare(tools, requests, seed)
         seconds = runtime.backend.now() - began
@@ -201,7 +209,9 @@ def _timed(
         extra = {"slug": label, "nvtx": label, "notes": [f"ran in turns with {others}", *notes, *timed.details["notes"]], "waited": told, "wall_s": seconds}
         made.details = {**timed.details, **extra}
         profiling.details = made.details
-        attach(made, runtime, case, profiled(runtime, case, names[version]), tools.limits.l2_bytes, ())
+        found = counted[version]
+        found = same_code(found, code_hash(bodies[version])) if isinstance(found, Profiled) and found.stored else found
+        attach(made, runtime, case, found, tools.limits.l2_bytes, ())
         measurements[version] = made
     failure: Exception | None = None
     if compared.failure is not None:

@@ -68,7 +68,10 @@ class Counting:
         if not self._here() or self._hole(["?"]) is not None:
             return
         asked = self._ask_child(session.config)
-        self._take(asked)
+        if isinstance(asked, Reason):
+            self._keep(results.nothing(asked, self.state.options.ncu_replay))
+        else:
+            self._take(asked)
 
     def _here(self) -> bool:
         """Say whether this process is the one that profiles: it measures, has a device, and no other process does it for it."""
@@ -83,11 +86,14 @@ class Counting:
         if not wishes:
             return
         hole = self._hole(wishes)
-        record = results.nothing(hole, self.state.options.ncu_replay) if hole is not None else self._taken(wishes)
+        self._keep(results.nothing(hole, self.state.options.ncu_replay) if hole is not None else self._taken(wishes), told=hole is None)
+
+    def _keep(self, record: dict[str, Any], *, told: bool = True) -> None:
+        """Keep the results for this process and for those that it starts; `told` in the journal."""
         self._looked, self._results = True, results.Results(record)
         path = self._path
         assert path is not None
-        if hole is None:
+        if told:
             assert self.state.recorder is not None
             self.state.recorder.journal.append("counters", counters=results.head_of(record))
         try:
@@ -147,7 +153,6 @@ class Counting:
         metrics = tuple(sorted({*always, *(name for wish in wishes for name in wish["counters"])}))
         assert state.recorder is not None
         report = state.options.report.with_suffix(".ncu-rep")
-        report.parent.mkdir(parents=True, exist_ok=True)
         limit = _SECONDS if state.options.timeout is None else max(60.0, _TIMES_TIMEOUT * state.options.timeout)
         keys = tuple({name: value for name, value in wish.items() if name != "counters"} for wish in wishes)
         plan = passes.Plan(program, metrics, keys, state.recorder.folder, report, relaunch.folder_of(state.config), limit, replay)
@@ -174,18 +179,26 @@ class Counting:
 
         return start
 
-    def _ask_child(self, config: pytest.Config) -> list[dict[str, Any]]:
-        """Let a child collect, and return the cases that want counters, by key."""
+    def _ask_child(self, config: pytest.Config) -> list[dict[str, Any]] | Reason:
+        """Let a child collect, and return the cases that want counters, by key; why it did not come to tell them."""
         assert self.state.recorder is not None
         folder = self.state.recorder.folder / "plan"
-        folder.mkdir(parents=True, exist_ok=True)
-        line, environment = self._child("plan")(None, folder)
-        with (folder / "child.log").open("wb") as output:
-            subprocess.run(line, cwd=relaunch.folder_of(config), env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            line, environment = self._child("plan")(None, folder)
+            with (folder / "child.log").open("wb") as output:
+                done = subprocess.run(
+                    line, cwd=relaunch.folder_of(config), env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False, timeout=_SECONDS
+                )
+        except subprocess.TimeoutExpired:
+            return Reason("ncu-hang", f"the process that collects the cases did not end within {_SECONDS:g} s")
+        except OSError as error:
+            return Reason("ncu-failed", f"the process that collects the cases cannot be started: {error}")
         follower = Follower(folder)
         follower.look()
-        # A collection that fails fails in the workers too, which say why.
-        return [one for one in follower.story.collected or [] if one.get("counters")]
+        if follower.story.collected is None:
+            return Reason("ncu-failed", f"the process that collects the cases ended with status {done.returncode} before it told them: see {folder / 'child.log'}")
+        return [one for one in follower.story.collected if one.get("counters")]
 
 
 def wants(item: pytest.Item) -> bool:

@@ -97,7 +97,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Where xdist is to hand the tests out: profile the cases that want hardware counters, before it starts its workers."""
     state = _active(session.config)
     if state is not None and getattr(session.config.option, "dist", "no") != "no":
-        state.counting.before_workers(session)
+        try:
+            state.counting.before_workers(session)
+        except KeyboardInterrupt:
+            # pytest finishes no session that has not begun.
+            state.finish(pytest.ExitCode.INTERRUPTED)
+            raise
 
 
 @pytest.hookimpl(tryfirst=True)

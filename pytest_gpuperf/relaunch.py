@@ -41,6 +41,8 @@ class Task:
     items: tuple[dict[str, Any], ...] | None
     seed: int | None
     carried: Mapping[str, Any]
+    #: The process that started it, without which nobody reads what it finds.
+    parent: int = dataclasses.field(default_factory=os.getpid)
 
 
 def write(task: Task, path: Path) -> None:

@@ -186,3 +186,13 @@ def test_triton_counts_by_its_cubins(built):
         return Body(lambda: function[1](X))
 
     assert code_hash(body(built["first"])) == code_hash(body(built["again"])) != code_hash(body(built["full"]))
+
+
+def test_a_number_of_numpy_is_a_size_as_others_are():
+    def body(count):
+        return lambda: count
+
+    from pytest_gpuperf.counters.code import _walk
+
+    assert list(_walk(body(np.int64(5)), 0)) != list(_walk(body(np.int64(6)), 0))
+    assert list(_walk(body(np.zeros(5)), 0)) == list(_walk(body(np.ones(5)), 0))

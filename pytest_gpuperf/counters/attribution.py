@@ -72,7 +72,14 @@ def settle(keys: Sequence[Key], left: Left, tool: str, limit: int = PRINT_LIMIT)
             break
         reading = parse(_text(left.log[piece.begin : piece.end]), tool)
         reports += reading.reports
-        outcomes[piece.nodeid] = _outcome(piece, reading.findings, left) if begun else Outcome(hole=Reason("no-compute-sanitizer", f"compute-sanitizer left no log ({left.ended})"))
+        before = outcomes.get(piece.nodeid, Outcome()).findings
+        if not begun:
+            outcomes[piece.nodeid] = Outcome(hole=Reason("no-compute-sanitizer", f"compute-sanitizer left no log ({left.ended})"))
+        elif max(piece.begin, piece.end or 0) > len(left.log) and not before + reading.findings:
+            outcomes[piece.nodeid] = Outcome(hole=Reason("no-compute-sanitizer", "the log of compute-sanitizer is shorter than it was in this case: what it found is lost"))
+        else:
+            # What a case that runs twice did the first time it did.
+            outcomes[piece.nodeid] = Outcome(before) if before else _outcome(piece, reading.findings, left)
     between = _outside(left.log, pieces, tool)
     own_words = next((one.what for one in between if not one.blames), None)
     if own_words is not None:
@@ -117,8 +124,13 @@ def _outcome(piece: _Piece, findings: tuple[Finding, ...], left: Left) -> Outcom
 
 def _pieces(lines: Sequence[Mapping[str, Any]]) -> list[_Piece]:
     """Return the pieces in the order of their begin."""
-    ends = {line["nodeid"]: line["size"] for line in lines if line["event"] == "end"}
-    return [_Piece(line["nodeid"], line["size"], ends.get(line["nodeid"])) for line in lines if line["event"] == "begin"]
+    found: list[_Piece] = []
+    for line in lines:
+        if line["event"] == "begin":
+            found.append(_Piece(line["nodeid"], line["size"], None))
+        elif line["event"] == "end" and found and found[-1].nodeid == line["nodeid"]:
+            found[-1] = dataclasses.replace(found[-1], end=line["size"])
+    return found
 
 
 def _outside(log: bytes, pieces: Sequence[_Piece], tool: str) -> list[Finding]:

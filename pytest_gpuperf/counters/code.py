@@ -79,7 +79,8 @@ def _walk(thing: Any, depth: int) -> Iterator[str]:
     elif isinstance(thing, types.MethodType) and isinstance(thing.__func__, types.FunctionType):
         yield from _function(thing.__func__, depth)
         yield from _attributes(thing, depth)
-    elif isinstance(thing, _PLAIN):
+    elif isinstance(thing, _PLAIN) or (type(thing).__module__ == "numpy" and getattr(thing, "shape", None) == () and not hasattr(thing, "__setitem__")):
+        # A number of NumPy's looks like an array, and is a size as others are.
         yield f"value {thing!r}"
     elif isinstance(thing, (tuple, list)):
         yield from _several(thing, type(thing).__name__, depth)

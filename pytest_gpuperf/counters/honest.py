@@ -24,7 +24,7 @@ _TIMES = 10
 def absorbed(number: float, declared: float | None, l2_bytes: int) -> Reason | None:
     """Say that a count of bytes written to DRAM is of a body that writes less than 4x L2; None where it writes more.
 
-    `declared` are the bytes of Work or of the declared outputs. L2 keeps at most its own size, so a count below 3x L2 settles it, whatever is
+    `declared` are the bytes of Work or of the declared outputs; `l2_bytes` is what L2 may have kept, which of several kernels each may have. L2 keeps at most its own size, so a count below 3x L2 settles it, whatever is
     declared, and one of 4x L2 or more does too.
 
     >>> absorbed(0, 4e6, 60_000_000).code
@@ -37,7 +37,7 @@ def absorbed(number: float, declared: float | None, l2_bytes: int) -> Reason | N
     if number >= (ABSORBED_BELOW - 1) * l2_bytes and declared is not None and declared >= ABSORBED_BELOW * l2_bytes:
         return None
     what = f"{format_quantity(number, 'B')} reached DRAM" + (f" of {format_quantity(declared, 'B')} declared" if declared is not None else "")
-    return Reason("absorbed-by-l2", f"{what}: less than 4x the L2 of {format_quantity(float(l2_bytes), 'B')}, which keeps an unknown part")
+    return Reason("absorbed-by-l2", f"{what}: less than 4x the {format_quantity(float(l2_bytes), 'B')} that L2 may have kept")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from pytest_gpuperf.values import Listener
     from pytest_gpuperf.work import Work
 
-DRAM_READ, DRAM_WRITE = "dram__bytes_read.sum", "dram__bytes_write.sum"
+DRAM_READ, DRAM_WRITE, L2_WRITE = "dram__bytes_read.sum", "dram__bytes_write.sum", "lts__t_sectors_op_write.sum"
+_SECTOR = 32
 #: What every profiled run collects besides what was asked for: weights, and the bytes that Work is held against. They take no pass of their own.
 ALWAYS = (TIME, DRAM_READ, DRAM_WRITE)
 
@@ -77,7 +78,13 @@ class Lookup:
         bytes_row = counter(DRAM_WRITE)
         assert bytes_row is not None
         written = number if row.full == (DRAM_WRITE,) else self._number(bytes_row)
-        return None if written is None else absorbed(written, self._declared(), self.l2_bytes)
+        return None if written is None else absorbed(written, self._declared(), self._kept(self.l2_bytes))
+
+    def _kept(self, l2_bytes: int) -> int:
+        """Return how many bytes L2 may have kept from DRAM in all: caches are flushed before every kernel, so each kernel leaves up to what it wrote, or L2 holds."""
+        kernels = [] if isinstance(self.found, Reason) else self.found.record["kernels"]
+        wrote = [one["values"].get(L2_WRITE) for one in kernels]
+        return sum(l2_bytes if one is None else min(l2_bytes, int(one[0]) * _SECTOR) for one in wrote) if len(kernels) > 1 else l2_bytes
 
     def _declared(self) -> float | None:
         if self.work is not None and self.work.writes:
@@ -92,7 +99,7 @@ class Lookup:
         """Return the sides of Work that are more than 10 % from the bytes that DRAM moved."""
         if self.work is None or not self.work.bytes or self.l2_bytes is None:
             return []
-        return apart(self.work, self._number(counter(DRAM_READ)), self._number(counter(DRAM_WRITE)), self.l2_bytes)
+        return apart(self.work, self._number(counter(DRAM_READ)), self._number(counter(DRAM_WRITE)), self._kept(self.l2_bytes))
 
     def record(self, asked: Iterable[Counter]) -> dict[str, Any]:
         """Return what the run file has: every counter that was asked for, and where its kernels stand in the report; empty where nobody asked."""

@@ -25,6 +25,8 @@ _HOMES = ("CUDA_HOME", "CUDA_PATH")
 _FOLDERS = ("/usr/local/cuda/bin",)
 _VERSION = re.compile(r"Version (\d[\w.]*)")
 _ANSWER_SECONDS = 60
+#: What it says where it came to its end and writes no report.
+NOTHING = "No kernels were profiled"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -80,22 +81,42 @@ def take(plan: Plan, start: Start, read: Read, say: Callable[[str], None]) -> Ta
     left = list(plan.items)
     while left:
         taken.starts += 1
-        report = plan.report if taken.starts == 1 else plan.report.with_stem(f"{plan.report.stem}-{taken.starts}")
+        beside = plan.report if taken.starts == 1 else plan.report.with_stem(f"{plan.report.stem}-{taken.starts}")
         folder = plan.folder / f"ncu-{taken.starts}"
-        folder.mkdir(parents=True, exist_ok=True)
-        child, environment = start(left, folder)
-        line = ncu.command(plan.program, plan.metrics, report, folder / "ncu.log", child, plan.replay)
-        watch = Watch(len(taken.cases), len(plan.items), plan.limit, say)
-        ended = run(line, environment, plan.cwd, folder, watch)
-        left = _settle(taken, ended, left, report, read)
+        # In the run's own folder: nothing that lies there is of another run.
+        report = folder / f"profiled{plan.report.suffix}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            child, environment = start(left, folder)
+            line = ncu.command(plan.program, plan.metrics, report, folder / "ncu.log", child, plan.replay)
+            watch = Watch(len(taken.cases), len(plan.items), plan.limit, say)
+            ended = run(line, environment, plan.cwd, folder, watch)
+        except OSError as error:
+            for key in left:
+                taken.add(key, Reason("ncu-failed", f"the profiled process cannot be started: {error}"))
+            break
+        left = _settle(taken, ended, left, report, beside, read)
     return taken
 
 
 def _remove_old(report: Path) -> None:
     """Remove the reports that an earlier run left beside the page: this one may write fewer."""
-    for old in report.parent.glob(f"{report.stem}*{report.suffix}"):
-        if old.stem == report.stem or old.stem.removeprefix(f"{report.stem}-").isdigit():
-            old.unlink()
+    with contextlib.suppress(OSError):
+        for old in report.parent.iterdir():
+            number = old.stem.removeprefix(report.stem)
+            if old.suffix == report.suffix and old.stem.startswith(report.stem) and (not number or (number[0] == "-" and number[1:].isdigit())):
+                with contextlib.suppress(OSError):
+                    old.unlink()
+
+
+def _published(report: Path, beside: Path) -> str | None:
+    """Move a report that was read beside the page, and return its name there; None where it cannot be."""
+    try:
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(report, beside)
+    except OSError:
+        return None
+    return beside.name
 
 
 @dataclasses.dataclass
@@ -172,18 +193,22 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _settle(taken: Taken, ended: Ended, left: Sequence[Key], report: Path, read: Read) -> list[Key]:
+def _settle(taken: Taken, ended: Ended, left: Sequence[Key], report: Path, beside: Path, read: Read) -> list[Key]:
     """Take over what one child found; return the cases that need another one."""
     story = ended.story
     known = ncu.explain(ended.log)
-    unread = None
+    unread = name_there = None
     kernels: Mapping[str, list[dict[str, Any]]] = {}
     if report.exists():
         try:
             kernels, taken.road = read(report)
-            taken.reports.append(report.name)
-        except ReportError as error:
+            name_there = _published(report, beside)
+            taken.reports += [] if name_there is None else [name_there]
+        except (ReportError, OSError) as error:
             unread = Reason("ncu-failed", str(error))
+    elif ncu.NOTHING not in ended.log:
+        # Whoever was ended before it wrote has not seen that there was no kernel.
+        unread = Reason("ncu-failed", f"ncu left no report: {_words(ended)}")
     trouble = ncu.trouble(ended.log)
     if unread is None and trouble and not kernels:
         unread = Reason("ncu-failed", f"ncu: {trouble}")
@@ -204,7 +229,7 @@ def _settle(taken: Taken, ended: Ended, left: Sequence[Key], report: Path, read:
         outcome = story.ended.get(name)
         hole = _hole_of(outcome) if outcome is not None else _death(ended, known)
         lost = unread or (Reason("ncu-failed", f"ncu: {trouble}") if trouble else None)
-        found = [_measured(one, kernels, lost, hole, report) for one in story.measured[name].values()]
+        found = [_measured(one, kernels, lost, hole, name_there) for one in story.measured[name].values()]
         taken.add(key, hole, found)
     if len(again) < len(left) or not again:
         return again
@@ -238,7 +263,7 @@ def _words(ended: Ended) -> str:
     return "; ".join(dict.fromkeys(part for part in (last, said[-1] if said else "") if part)) or "neither it nor ncu said why"
 
 
-def _measured(event: Mapping[str, Any], kernels: Mapping[str, list[dict[str, Any]]], unread: Reason | None, hole: Reason | None, report: Path) -> dict[str, Any]:
+def _measured(event: Mapping[str, Any], kernels: Mapping[str, list[dict[str, Any]]], unread: Reason | None, hole: Reason | None, report: str | None) -> dict[str, Any]:
     """Return one measurement as the results file has it."""
     found = [one for one in kernels.get(event["slug"], []) if one["name"] != "range" or one["values"].get(WARPS, [1])[0]]
     why = None
@@ -247,5 +272,5 @@ def _measured(event: Mapping[str, Any], kernels: Mapping[str, list[dict[str, Any
         why = (hole if hole is not None and hole.code in {"ncu-died", "ncu-hang"} else None) or unread or Reason("no-kernel")
     return {
         "name": event["name"], "slug": event["slug"], "inputs": event.get("inputs"), "written": event.get("written"), "code": event.get("code"),
-        "hole": hole_of(why), "report": report.name if found else None, "kernels": found,
+        "hole": hole_of(why), "report": report if found else None, "kernels": found,
     }  # fmt: skip

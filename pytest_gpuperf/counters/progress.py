@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE = "progress.jsonl"
+#: How every line of it begins.
+_BEGINS = '{"event": '
 
 
 @dataclasses.dataclass
@@ -31,7 +33,8 @@ class Story:
 
     def known_as(self, key: Mapping[str, Any]) -> str | None:
         """Return the node id that the child gave a case which was begun: the same, or that of its place; None where none was."""
-        return key["nodeid"] if key["nodeid"] in self.measured else self._places.get(_place(key))
+        # Tests that were not seen to be collected have no place, whatever their function.
+        return key["nodeid"] if key["nodeid"] in self.measured else None if key["index"] < 0 else self._places.get(_place(key))
 
     def hear(self, event: Mapping[str, Any]) -> None:
         """Take one event."""
@@ -76,6 +79,20 @@ class Follower:
             return False
         *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
-            if line.strip():
-                self.story.hear(json.loads(line))
+            event = _event(line)
+            if event is not None:
+                self.story.hear(event)
         return bool(text)
+
+
+def _event(line: str) -> dict[str, Any] | None:
+    """Read a line; of one that begins with what a process did not come to write whole, the last event. None for what is none.
+
+    >>> _event('{"event": "measu{"event": "start", "pid": 7}'), _event('{"event": "measu')
+    ({'event': 'start', 'pid': 7}, None)
+    """
+    try:
+        event = json.loads(line[max(line.rfind(_BEGINS), 0) :])
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and "event" in event else None

@@ -62,7 +62,8 @@ class Results:
         """Return a measurement of a case by the case's key (its node id, else its place), or why there is none."""
         if self.hole is not None:
             return self.hole
-        case = self._by_node.get(key["nodeid"]) or self._by_place.get(_place(key))
+        # Tests that were not seen to be collected have no place, whatever their function.
+        case = self._by_node.get(key["nodeid"]) or (None if key["index"] < 0 else self._by_place.get(_place(key)))
         if case is None:
             return Reason("not-collected", "this case was not in the profiled run")
         found = next((one for one in case["measurements"] if one["name"] == name), None)
