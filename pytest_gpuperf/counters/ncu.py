@@ -128,7 +128,7 @@ def trouble(log: str) -> str:
 def last_error(log: str) -> str:
     r"""Return the last error of a log, else its last line; empty for an empty log.
 
-    >>> last_error("==PROF== Connected\\n==ERROR== The application returned an error code (6).\\n==PROF== Report: a.ncu-rep")
+    >>> last_error("==PROF== Connected\n==ERROR== The application returned an error code (6).\n==PROF== Report: a.ncu-rep")
     'The application returned an error code (6).'
     """
     lines = [line for line in log.splitlines() if line.strip()]
