@@ -137,9 +137,8 @@ def read_options(config: pytest.Config) -> Config:
         if given is None or given == "":
             given = option.default
         found[option.field] = _convert(option, given, where, base)
-    if "new" in {config.getoption("gpuperf_seed", None), config.getini("gpuperf_seed")} and found["seed"] is not None:
-        # The workers of this session are handed the number.
-        config.option.gpuperf_seed = str(found["seed"])
+    # A new number is new once: workers are handed that of their session.
+    found["seed"] = getattr(config, "workerinput", {}).get("gpuperf_seed", found["seed"])
     # There is no qualifying without measuring, and no checking without a record.
     found["enabled"] = found["enabled"] or found["qualify"] or bool(found["sanitize"])
     return Config(**found, runs=config.rootpath / "reports" / "runs")

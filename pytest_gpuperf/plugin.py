@@ -302,7 +302,8 @@ def _relative(path: Any, config: pytest.Config) -> str:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Hand the run's id to an xdist worker, so that its journal lies beside the others."""
+    """Hand the run's seed and id to an xdist worker, so that it draws as the others and its journal lies beside theirs."""
+    node.workerinput["gpuperf_seed"] = node.config.stash[_OPTIONS].seed
     state = _active(node.config)
     if state is not None and state.recorder is not None:
         node.workerinput["gpuperf_run"] = state.recorder.run_id
