@@ -90,7 +90,7 @@ def copy_path(path: Path, key: str) -> Path:
     """Return where the copy of an entry's array lies; two names never share one.
 
     >>> copy_path(Path("golden/test_it.json"), "decode out/4").as_posix()
-    'golden/test_it/decode-out-4-35a31ee1.npy'
+    'golden/test_it/decode-out-4-d7f1fc94.npy'
     """
     plain = re.sub(r"[^A-Za-z0-9_.]+", "-", key).strip("-.")[:60]
     return path.parent / path.stem / f"{plain}-{hashlib.blake2s(key.encode('utf-8', 'surrogatepass'), digest_size=4).hexdigest()}.npy"
