@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.errors import GpuPerfError, NotIdentical
 from pytest_gpuperf.identity.guard import Guarded
+from pytest_gpuperf.seeds import derived
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,9 +53,9 @@ def _architecture(runtime: Runtime) -> str:
 
 
 def make_guarded(
-    runtime: Runtime, case: Case, shape: int | Sequence[int], dtype: Any, like: str | None, name: str, partial: bool, check: Checks
+    runtime: Runtime, case: Case, shape: int | Sequence[int], dtype: Any, like: str | None, name: str, check: Checks, *, partial: bool, zones: bool
 ) -> Guarded:
-    """Make a guarded array whose check goes into the case's record."""
+    """Make a guarded array whose check goes into the case's record; its bits are those of the same array in a child session."""
     wanted = (shape,) if not isinstance(shape, tuple | list) else tuple(shape)
     try:
         extents = tuple(operator.index(one) for one in wanted)
@@ -69,7 +70,9 @@ def make_guarded(
         __tracebackhide__ = True
         check("guarded", guarded.name, lambda: guarded.look(unwritten=unwritten))
 
-    return Guarded(title, extents, dtype, like, None if like == "numpy" else runtime.operations(), judge, partial=partial)
+    number = derived(0, "guarded", case.nodeid, len(case.guards))
+    operations = None if like == "numpy" else runtime.operations()
+    return Guarded(title, extents, dtype, like, operations, judge, number=number, partial=partial, zones=zones)
 
 
 def end_checks(case: Case, *, whole: bool) -> NotIdentical | None:

@@ -72,13 +72,13 @@ def run_repeats(runtime: Runtime, label: str, wanted: Repeats) -> str:
                 one.set_aside()
         load = stack.enter_context(_contention(operations))
         stack.enter_context(runtime.on_stream(None if wanted.stream is None else handle))
-        seconds = 0.0
+        seconds = math.inf
         for number, contended in enumerate(beside(wanted.runs), 1):
             began = 0.0 if operations is None else operations.backend.now()
             result = _call(wanted, held, number, operations, None if load is None or not contended else load(seconds))
-            if operations is not None and number <= 2:
-                # The first call compiles, so the second tells more.
-                seconds = operations.backend.now() - began
+            if operations is not None and not contended:
+                # The first call compiles, so later ones tell more.
+                seconds = min(seconds, operations.backend.now() - began)
             record.calls.append(_look(record, number, contended and load is not None, held, result, operations, handle))
     if not record.calls[0].left:
         message = "deterministic: nothing to hold one call against another by; pass outputs=[...] or inout=[...], or return the arrays"

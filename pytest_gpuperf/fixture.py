@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_gpuperf.arguments import call_once, listed, read_body, read_budget, read_cache, read_clock, read_counters, read_duty
 from pytest_gpuperf.budgets.collect import choose, read_limits
@@ -31,6 +31,9 @@ __tracebackhide__ = True
 
 class GpuPerf:
     """Measure bodies and check results; the `gpuperf` fixture of a test, or `pytest_gpuperf.session()` outside pytest."""
+
+    #: Whether guarded arrays lie between red zones.
+    _zones: ClassVar[bool] = True
 
     def __init__(self, runtime: Runtime, case: Case) -> None:
         """Made by the plugin, once a case."""
@@ -242,7 +245,7 @@ class GpuPerf:
         __tracebackhide__ = True
         from pytest_gpuperf.checks import make_guarded
 
-        made = make_guarded(self._runtime, self._case, shape, dtype, like, name, partial, self._check)
+        made = make_guarded(self._runtime, self._case, shape, dtype, like, name, self._check, partial=partial, zones=self._zones)
         self._case.guards.append(made)
         return made
 

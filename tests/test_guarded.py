@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import textwrap
+
 import numpy as np
 import pytest
+from child_runs import run_child
 from plugin_runs import NO_GPU, run_pytest
 
 import pytest_gpuperf
@@ -286,3 +290,26 @@ def test_empty_and_single(gpuperf, shape):
 def test_a_session_checks_at_its_end():
     with pytest.raises(NotIdentical, match="not written"), pytest_gpuperf.session(FakeDevice()) as gpuperf:
         gpuperf.guarded(4)
+
+
+CHILD = """
+    import json
+
+    def test_it(gpuperf, fake):
+        one, two = gpuperf.guarded(8), gpuperf.guarded(8)
+        with open("seen.jsonl", "a") as file:
+            file.write(json.dumps([one.array.numpy().tolist(), two.array.numpy().tolist(), one._zone, one._whole.nbytes]) + "\\n")
+        gpuperf.measure(fake.kernel(5e-6), one.array, two.array)
+        two.check()
+"""
+
+
+def test_a_child_has_the_same_bits_without_zones_and_checks_nothing(pytester, tmp_path):
+    run_pytest(pytester, CHILD)
+    run = run_child(tmp_path, {"test_it.py": textwrap.dedent(CHILD)})
+    # pytester works in tmp_path.
+    parent, child = map(json.loads, (tmp_path / "seen.jsonl").read_text().splitlines())
+    assert set(run.outcomes.values()) == {("passed", None)}
+    assert parent[:2] == child[:2]
+    assert parent[0] != parent[1]
+    assert (parent[2:], child[2:]) == ([4096, 8224], [0, 32])

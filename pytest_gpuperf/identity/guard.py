@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,6 @@ __tracebackhide__ = True
 
 #: A red zone has at least so many bytes, and at most those of one row where that is longer.
 ZONE, LONGEST = 4096, 1 << 20
-_numbers = itertools.count(1)
 
 
 def zone_bytes(shape: tuple[int, ...], itemsize: int) -> int:
@@ -54,18 +52,20 @@ class Guarded:
         operations: Operations | None,
         judge: Callable[[Guarded, bool], None],
         *,
+        number: int,
         partial: bool = False,
+        zones: bool = True,
     ) -> None:
-        """Allocate and poison; `judge` is what `check` calls."""
+        """Allocate and poison; `judge` is what `check` calls, `number` what tells the bits of this array's poison and zones from those of others."""
         import numpy as np
 
         self.name, self.partial = name, partial
         self._judge = judge
         row = like_of(like, None if operations is None else operations.backend)
         kind, itemsize = row.dtype(dtype)
-        self._number, self._fills = next(_numbers), 0
-        self._zone, self._size = zone_bytes(shape, itemsize), math.prod(shape) * itemsize
-        self._whole = row.bytes(2 * self._zone + self._size, operations is not None)
+        self._number, self._fills = number, 0
+        self._zone, self._size = zone_bytes(shape, itemsize) if zones else 0, math.prod(shape) * itemsize
+        self._whole = row.bytes(max(2 * self._zone + self._size, 1), operations is not None)
         self.array = row.part(self._whole, self._zone, shape, kind)
         self._all = Held(name, view(self._whole), operations)
         self._body = Held(name, view(self.array), operations)
@@ -74,7 +74,8 @@ class Guarded:
         self.failed = False
         rest = np.random.default_rng(self._number)
         self._zones = [np.frombuffer(rest.bytes(self._zone), np.uint8) for _ in range(2)]
-        self._fill_zones(itemsize)
+        if zones:
+            self._fill_zones()
         self.poison()
 
     def poison(self) -> None:
@@ -111,14 +112,13 @@ class Guarded:
         array = self._body.array
         return f"{array.elements:,} element{'' if array.elements == 1 else 's'} of {array.dtype}, nothing outside of them in {self._zone:,} bytes before and after"
 
-    def _fill_zones(self, itemsize: int) -> None:
+    def _fill_zones(self) -> None:
         import numpy as np
 
         whole = np.concatenate([self._zones[0], np.zeros(self._size, np.uint8), self._zones[1]])
         self._settle()
         self._all.write(whole)
         self._settle()
-        assert self._zone % itemsize == 0, "indices outside of the array count whole elements"
 
     def _settle(self) -> None:
         if self._all.operations is not None:
