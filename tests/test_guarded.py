@@ -307,9 +307,8 @@ CHILD = """
 def test_a_child_has_the_same_bits_without_zones_and_checks_nothing(pytester, tmp_path):
     run_pytest(pytester, CHILD)
     run = run_child(tmp_path, {"test_it.py": textwrap.dedent(CHILD)})
-    # pytester works in tmp_path.
-    parent, child = map(json.loads, (tmp_path / "seen.jsonl").read_text().splitlines())
-    assert set(run.outcomes.values()) == {("passed", None)}
+    assert set(run.outcomes.values()) == {("passed", None)}, run.text
+    parent, child = (json.loads((path / "seen.jsonl").read_text()) for path in (pytester.path, tmp_path))
     assert parent[:2] == child[:2]
     assert parent[0] != parent[1]
     assert (parent[2:], child[2:]) == ([4096, 8224], [0, 32])
