@@ -18,10 +18,12 @@ from pytest_gpuperf.records.account import BEGUN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from pytest_gpuperf.budgets.collect import Budget, Marks
     from pytest_gpuperf.comparison import Comparison
     from pytest_gpuperf.errors import Inconclusive, NotClean, Unmeasured
+    from pytest_gpuperf.identity.guard import Guarded
     from pytest_gpuperf.measurement import Measurement
 
 #: pytest shows the test's own lines, not the plugin's.
@@ -33,7 +35,7 @@ _EXPECTED = "caught by the test, which expects it: "
 
 @dataclasses.dataclass
 class Check:
-    """One check of results: its kind (identical, close, outputs), what was checked, and what came out."""
+    """One check of results: its kind (identical, close, golden, guarded, deterministic, outputs), what was checked, and what came out."""
 
     kind: str
     name: str
@@ -53,9 +55,9 @@ class Undecided:
 class Case:
     """Everything about one run of one test, until it is written down."""
 
-    def __init__(self, nodeid: str, marks: Marks, device: str | None) -> None:
-        """Start with what the markers say; `device` is the name of the device, None without one."""
-        self.nodeid, self.marks, self.device = nodeid, marks, device
+    def __init__(self, nodeid: str, marks: Marks, device: str | None, path: Path | None = None) -> None:
+        """Start with what the markers say; `device` is the name of the device, None without one, `path` the test's file."""
+        self.nodeid, self.marks, self.device, self.path = nodeid, marks, device, path
         #: What it is known by in other processes; see relaunch.key_of.
         self.key: Mapping[str, Any] = {"nodeid": nodeid, "file": "", "function": "", "index": 0}
         self.measurements: dict[str, Measurement] = {}
@@ -68,6 +70,9 @@ class Case:
         self.judgements: list[Judgement] = []
         self.undecideds: list[Undecided] = []
         self.unchecked: list[tuple[str, Reason]] = []
+        #: How many generators it drew, by name, and the arrays that are looked at when it ends.
+        self.drawn: dict[str, int] = {}
+        self.guards: list[Guarded] = []
         self.raised: BudgetExceeded | NotIdentical | NotClean | None = None
         self.judged = False
         #: Why nothing of the case is measured in a session that does something else; limits are accounted for and do not touch the verdict.

@@ -98,6 +98,9 @@ class ChildComparison(Comparison):
 class ChildGpuPerf(GpuPerf):
     """The `gpuperf` object of a case in a child session."""
 
+    #: A write outside of an array is a tool's to find there, and would not be one inside of a zone.
+    _zones = False
+
     def measure(
         self, fn: Callable[..., Any], *args: Any, name: str | None = None, work: Work | None = None, outputs: Sequence[Any] = (), inout: Sequence[Any] = (),
         inputs: Sequence[Sequence[Any]] | None = None, varies: bool = False, setup: Callable[[], Any] | None = None, stream: Any = None,

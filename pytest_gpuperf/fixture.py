@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_gpuperf.arguments import call_once, listed, read_body, read_budget, read_cache, read_clock, read_counters, read_duty
 from pytest_gpuperf.budgets.collect import choose, read_limits
 from pytest_gpuperf.case import Case, Check, plain_error
 from pytest_gpuperf.device.streams import StreamHandle, as_stream
+from pytest_gpuperf.draws import with_seed
 from pytest_gpuperf.measurement import Measurement
 from pytest_gpuperf.nvtx_ranges import Range
 from pytest_gpuperf.nvtx_ranges import range as nvtx_range
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from pytest_gpuperf.comparison import Comparison
     from pytest_gpuperf.device.backend import DeviceFacts
+    from pytest_gpuperf.identity.guard import Guarded
     from pytest_gpuperf.runtime import Runtime
     from pytest_gpuperf.timing.graph import Captured, Graph
     from pytest_gpuperf.work import Work
@@ -29,6 +31,9 @@ __tracebackhide__ = True
 
 class GpuPerf:
     """Measure bodies and check results; the `gpuperf` fixture of a test, or `pytest_gpuperf.session()` outside pytest."""
+
+    #: Whether guarded arrays lie between red zones.
+    _zones: ClassVar[bool] = True
 
     def __init__(self, runtime: Runtime, case: Case) -> None:
         """Made by the plugin, once a case."""
@@ -214,12 +219,77 @@ class GpuPerf:
 
         self._check("close", name, lambda: close(a, b, ulp=ulp, rtol=rtol, atol=atol, operations=self._operations(a, b)))
 
+    def golden(self, name: str, array: Any, *, per_arch: bool = False, keep: bool | None = None) -> None:
+        """Check that an array holds the bits that the reviewed file golden/<test file>.json beside the test has under `name`.
+
+        `--gpuperf-update-golden` writes the file. With `per_arch` each architecture has an entry of its own (`name [sm_90]`, without a GPU
+        `name [host]`); with `keep`, or up to 4 KiB without a word, a copy lies beside, so that a failure shows the elements that differ.
+        """
+        __tracebackhide__ = True
+        from pytest_gpuperf.checks import check_golden
+
+        self._check("golden", name, lambda: check_golden(self._runtime, self._case, name, array, per_arch=per_arch, keep=keep))
+
+    def guarded(self, shape: int | Sequence[int], dtype: Any = "float32", *, like: str | None = None, name: str = "", partial: bool = False) -> Guarded:
+        """Make an array between red zones, poisoned: its `array` is for a kernel, and at the end of the case, or at `check()`, it is looked at.
+
+        Writes outside of it and elements that nobody wrote are NotIdentical, with index; `partial` allows the latter. `like` is torch, numba,
+        cupy or numpy; by default what is loaded, and NumPy without a device.
+
+        >>> out = gpuperf.guarded(8, "int32", name="out")
+        >>> fake.kernel(5e-6, effect=lambda: out.array.numpy()[:7].fill(1))()
+        >>> out.check()
+        Traceback (most recent call last):
+        pytest_gpuperf.errors.NotIdentical: out: not written: 1 of 8 elements hold the poison, first at [7] (guarded(..., partial=True) where that is meant)
+        """
+        __tracebackhide__ = True
+        from pytest_gpuperf.checks import make_guarded
+
+        made = make_guarded(self._runtime, self._case, shape, dtype, like, name, self._check, partial=partial, zones=self._zones)
+        self._case.guards.append(made)
+        return made
+
+    def deterministic(
+        self, fn: Callable[..., Any], *args: Any, outputs: Sequence[Any] = (), inout: Sequence[Any] = (), runs: int = 20, name: str = "",
+        setup: Callable[[], Any] | None = None, stream: Any = None, **kw: Any,
+    ) -> None:  # fmt: skip
+        """Check that `runs` calls of `fn(*args, **kw)` leave the same bits, half of them while a kernel in another stream keeps memory and multiprocessors busy.
+
+        `outputs` are poisoned before each call, `inout` put back. Raises NotIdentical, which says which it was: an element not written, a change from
+        run to run, contention, or a call of its own; with first index, bits and a histogram of ulps. ValueError for one run, or nothing to check.
+
+        >>> out, calls = fake.array(4), iter(range(100))
+        >>> body = fake.kernel(5e-6, effect=lambda: out.numpy().fill(2.0 if next(calls) == 10 else 1.0))
+        >>> gpuperf.deterministic(body, outputs=[out])
+        Traceback (most recent call last):
+        pytest_gpuperf.errors.NotIdentical: wrong only on call 11 (beside contention): outputs[0] has other bits than after 19 of 20 calls; ...
+        """
+        __tracebackhide__ = True
+        from pytest_gpuperf.determining import Repeats, read_runs, run_repeats
+
+        body = read_body(fn, args, None, kw, None, setup, varies=False, options=DETERMINISTIC, verb="deterministic")
+        wanted = Repeats(body, listed(outputs), listed(inout), read_runs(runs), stream)
+        self._check("deterministic", name, lambda: run_repeats(self._runtime, self._case.nodeid, wanted))
+
+    def rng(self, name: str = "", *, torch: Any = None) -> Any:
+        """Return a generator of inputs, another at each call: NumPy's, or with `torch="cuda"` torch's on that device.
+
+        What it draws depends on `--gpuperf-seed`, the case, `name` and the number of the call; a check that fails says with which seed.
+
+        >>> bool((gpuperf.rng().random(3) == gpuperf.rng().random(3)).any())
+        False
+        """
+        from pytest_gpuperf.draws import generator
+
+        return generator(self._runtime.config, self._case, name, torch)
+
     def _check(self, kind: str, name: str, check: Callable[[], str]) -> None:
         __tracebackhide__ = True
         title = name or f"{kind} {sum(one.kind == kind for one in self._case.checks) + 1}"
         try:
             detail = check()
         except AssertionError as error:
+            error.args = (with_seed(str(error), self._runtime.config, self._case),)
             self._case.checked(Check(kind, title, FAIL, plain_error(error)))
             if name:
                 error.args = (f"{name}: {error}",)
@@ -235,3 +305,4 @@ class GpuPerf:
 
 #: What measure() takes by name for itself.
 OPTIONS = tuple(name for name, one in inspect.signature(GpuPerf.measure).parameters.items() if one.kind is one.KEYWORD_ONLY)
+DETERMINISTIC = tuple(name for name, one in inspect.signature(GpuPerf.deterministic).parameters.items() if one.kind is one.KEYWORD_ONLY)

@@ -96,6 +96,9 @@ NEUTRALISED: tuple[Neutralised, ...] = (
         {f"gpuperf_{name}": None for name in _OURS},
         environment=("GPUPERF_QUALIFY",),
     ),
+    Neutralised(
+        "golden files", "the parent writes them", {"gpuperf_update_golden": None}, {"gpuperf_update_golden": None},
+    ),
     Neutralised("the running test", "a child is no part of the test that started it", environment=("PYTEST_CURRENT_TEST",)),
 )  # fmt: skip
 

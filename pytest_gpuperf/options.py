@@ -67,7 +67,8 @@ OPTIONS: tuple[Option, ...] = (
         "measure nothing: run the selected cases once under this tool of compute-sanitizer, and fail those in which it finds something; implies --gpuperf",
         choices=SANITIZERS,
     ),
-    Option("seed", "--gpuperf-seed", "seed", 0, "seed Python's, NumPy's and torch's generators before each case, by this (0 by default) and the case; 'off' leaves them alone", metavar="NUMBER|off"),
+    Option("seed", "--gpuperf-seed", "seed", 0, "seed Python's, NumPy's and torch's generators, and gpuperf.rng, before each case, by this (0 by default) and the case; 'new' is another number in each run, 'off' leaves the global ones alone", metavar="NUMBER|new|off"),
+    Option("update_golden", "--gpuperf-update-golden", "flag", False, "write what gpuperf.golden() is given to the files beside the tests, and show what changed"),
     Option("qualify", "--gpuperf-qualify", "flag", False, "after the tests, if any, measure how often this gate cries wolf and what it finds on this machine; implies --gpuperf"),
     Option("pairs", "--gpuperf-pairs", "count", 48, "pairs of measurements that --gpuperf-qualify takes of each of its kernels; the time it takes grows with it", metavar="COUNT"),
     Option("counters", "--gpuperf-counters", "names", "", "hardware counters that every case collects, besides those that it asks for itself; divided by commas or spaces", metavar="NAMES"),
@@ -91,6 +92,7 @@ class Config:
     timeout: float | None = None
     sanitize: str = ""
     seed: int | None = 0
+    update_golden: bool = False
     qualify: bool = False
     pairs: int = 48
     counters: tuple[str, ...] = ()
@@ -135,6 +137,8 @@ def read_options(config: pytest.Config) -> Config:
         if given is None or given == "":
             given = option.default
         found[option.field] = _convert(option, given, where, base)
+    # A new number is new once: workers are handed that of their session.
+    found["seed"] = getattr(config, "workerinput", {}).get("gpuperf_seed", found["seed"])
     # There is no qualifying without measuring, and no checking without a record.
     found["enabled"] = found["enabled"] or found["qualify"] or bool(found["sanitize"])
     return Config(**found, runs=config.rootpath / "reports" / "runs")
@@ -142,7 +146,7 @@ def read_options(config: pytest.Config) -> Config:
 
 def without_effect(config: pytest.Config) -> list[str]:
     """Return the options that were typed in a session without --gpuperf, where they do nothing."""
-    return [option.flag for option in OPTIONS if option.kind != "flag" and config.getoption(f"gpuperf_{option.field}", None)]
+    return [option.flag for option in OPTIONS if option.kind not in {"flag", "seed"} and config.getoption(f"gpuperf_{option.field}", None)]
 
 
 def _convert(option: Option, given: Any, where: str, base: Path) -> Any:
@@ -170,8 +174,12 @@ def _convert(option: Option, given: Any, where: str, base: Path) -> Any:
     if option.kind == "seed":
         if str(given) == "off":
             return None
+        if str(given) == "new":
+            import secrets
+
+            return secrets.randbelow(2**31)
         if not str(given).isascii() or not str(given).isdigit() or int(given) >= 2**63:
-            message = f"{where}: {given!r} is neither a whole number from 0 nor 'off'"
+            message = f"{where}: {given!r} is none of a whole number from 0, 'new' and 'off'"
             raise OptionError(message)
         return int(given)
     if option.kind == "flag":

@@ -126,10 +126,13 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 def _state(config: pytest.Config) -> State:
     """Return the session's state, made at its first use."""
     if _STATE not in config.stash:
+        from pytest_gpuperf import goldens
         from pytest_gpuperf.state import State
 
         child = _child(config)
         config.stash[_STATE] = State(config, config.stash[_OPTIONS]) if child is None else child.state(config, config.stash[_OPTIONS])
+        if child is None:
+            goldens.register(config, config.stash[_STATE])
     return config.stash[_STATE]
 
 
@@ -219,8 +222,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
     state = _active(pyfuncitem.config)
     if state is None:
         return (yield)
+    from pytest_gpuperf.running import ending
+
     result: Any = True
-    with state.judging(pyfuncitem):
+    with state.judging(pyfuncitem), ending(pyfuncitem):
         result = yield
     return result
 
@@ -302,10 +307,21 @@ def _relative(path: Any, config: pytest.Config) -> str:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Hand the run's id to an xdist worker, so that its journal lies beside the others."""
+    """Hand the run's seed and id to an xdist worker, so that it draws as the others and its journal lies beside theirs."""
+    node.workerinput["gpuperf_seed"] = node.config.stash[_OPTIONS].seed
     state = _active(node.config)
     if state is not None and state.recorder is not None:
         node.workerinput["gpuperf_run"] = state.recorder.run_id
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Hear what golden files a worker has used and written."""
+    told = getattr(node, "workeroutput", {}).get("gpuperf_golden")
+    if told is not None:
+        from pytest_gpuperf import goldens
+
+        goldens.register(node.config).hear(told)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_gpuperf.identity.golden import Goldens
 from pytest_gpuperf.reasons import Reason
 
 if TYPE_CHECKING:
@@ -37,11 +38,14 @@ class Runtime:
         on_device: Callable[[dict[str, Any]], None] | None = None,
         on_wait: Callable[[str], None] | None = None,
         on_go: Callable[[], None] | None = None,
+        root: Path | None = None,
     ) -> None:
         """Keep the options and the backend; `why` says why there is none, `folder` is where workers of one run share calibrations."""
         self.config, self.backend, self.folder = config, backend, folder
         self.why = why or (Reason("no-gpu") if backend is None else None)
         self._on_device, self._on_wait, self._on_go = on_device, on_wait, on_go
+        #: What `golden` reads and writes; paths in its messages start at `root`.
+        self.goldens = Goldens(root, update=config.update_golden)
         self._instruments: Instruments | None = None
         self._operations: Operations | None = None
         self._roofs: dict[tuple[int, str], Roofs] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import pytest
 
 from pytest_gpuperf.items import is_case
 from pytest_gpuperf.records.keys import bare_nodeid
+from pytest_gpuperf.seeds import derived
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -52,18 +52,6 @@ GENERATORS: tuple[Generated, ...] = (
     ),
     Generated("torch", lambda module, seed: module.manual_seed(seed), _torch_state, _restore_torch),
 )  # fmt: skip
-
-
-def derived(seed: int, *parts: object) -> int:
-    """Return a seed of 63 bits for one purpose of a run.
-
-    >>> derived(0, "call", "test_x.py::test_y") == derived(0, "call", "test_x.py::test_y")
-    True
-    >>> derived(0, "call", "test_x.py::test_y") == derived(1, "call", "test_x.py::test_y")
-    False
-    """
-    text = "\0".join(map(str, (seed, *parts)))
-    return int.from_bytes(hashlib.blake2s(text.encode("utf-8", "surrogatepass")).digest()[:8], "little") >> 1
 
 
 class Seeding:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pytest_gpuperf.budgets.collect import Marks
 from pytest_gpuperf.case import Case
+from pytest_gpuperf.checks import end_checks
 from pytest_gpuperf.fixture import GpuPerf
 from pytest_gpuperf.metrics import nearest
 from pytest_gpuperf.options import Config
@@ -42,9 +43,15 @@ class Session(GpuPerf):
         """Return itself."""
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Give the device back."""
-        self.close_session()
+    def __exit__(self, kind: object, *_: object) -> None:
+        """Look at guarded arrays that were not checked, and give the device back."""
+        __tracebackhide__ = True
+        try:
+            found = end_checks(self._case, whole=True) if kind is None else None
+        finally:
+            self.close_session()
+        if found is not None:
+            raise found
 
     def close_session(self) -> None:
         """Give the device back; what was measured stays readable."""

@@ -63,9 +63,9 @@ class State:
                 backend,
                 why,
                 folder=self.recorder.folder if self.recorder is not None else None,
-                on_device=self._device_seen,
-                on_wait=self._waits,
+                on_device=self._device_seen, on_wait=self._waits,
                 on_go=self.faults.resume,
+                root=self.config.rootpath,
             )
             self._runtime.profiled = lambda: self.counting.found
         return self._runtime
@@ -147,7 +147,7 @@ class State:
         if marks is None:
             return
         runtime = self.runtime
-        running = Running(Case(bare_nodeid(item.nodeid), marks, runtime.device))
+        running = Running(Case(bare_nodeid(item.nodeid), marks, runtime.device, item.path))
         running.case.key = relaunch.key_of(item)
         item.stash[CASE] = running
         if self.recorder is not None and is_case(item):

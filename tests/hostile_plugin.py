@@ -89,7 +89,7 @@ def pytest_configure(config):
 
 def pytest_sessionstart(session):
     # What a plugin with an ini value would take where its option is neutral.
-    for name in ("reruns", "timeout", "session_timeout", "retries", "log_file", "faulthandler_timeout", "gpuperf_timeout", "gpuperf_strict"):
+    for name in ("reruns", "timeout", "session_timeout", "retries", "log_file", "faulthandler_timeout", "gpuperf_timeout", "gpuperf_strict", "gpuperf_update_golden"):
         note(f"ini {name}", session.config.getini(name))
     for name in vars(session.config.option):
         value = getattr(session.config.option, name)

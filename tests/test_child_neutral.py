@@ -15,6 +15,7 @@ from pytest_gpuperf.neutral import NEUTRALISED
 
 TEST = """
 import breakpoints
+import numpy
 import pytest
 
 @pytest.mark.timeout(0.001)
@@ -23,6 +24,7 @@ import pytest
 def test_case(gpuperf, fake, number, tmp_path, benchmark):
     breakpoint()
     gpuperf.measure(fake.kernel(5e-6))
+    gpuperf.golden("array", numpy.zeros(3))
     benchmark(breakpoints.count)
     (tmp_path / "file").write_text("of the child")
     assert number != 1, "fails, which must not end the session"
@@ -44,6 +46,7 @@ session_timeout = 0.01
 faulthandler_timeout = 0.01
 faulthandler_exit_on_timeout = true
 gpuperf_timeout = 0.001
+gpuperf_update_golden = true
 gpuperf_strict = all
 """
 SENTINEL = "of the parent"
@@ -137,6 +140,9 @@ HOSTILE: dict[str, Hostile] = {
         lambda seen: seen.kept("page.html") and seen.kept("run.json") and not (seen.folder / "reports").exists() and not seen.ini("gpuperf_timeout")
         and neutral("gpuperf_qualify", "gpuperf_clock", "gpuperf_strict")(seen) and len(seen.run.measured) == 4,
         files=("page.html", "run.json"),
+    ),
+    "golden files": Hostile(
+        ("--gpuperf-update-golden",), holds=lambda seen: not seen.option("gpuperf_update_golden") and not seen.ini("gpuperf_update_golden") and not (seen.folder / "golden").exists(),
     ),
     "the running test": Hostile(env={"PYTEST_CURRENT_TEST": "test_it.py::test_outer (call)"}, holds=lambda seen: "test_outer" not in seen.run.text and "PYTEST_CURRENT_TEST" not in seen.variables),
 }  # fmt: skip

@@ -23,13 +23,13 @@ class Layer:
 
 
 LAYERS = (
-    Layer("facts", ("errors", "reasons", "work", "format", "metrics", "stats", "shares", "ratios", "values", "options"), (), siblings=True),
+    Layer("facts", ("errors", "reasons", "work", "format", "metrics", "stats", "shares", "ratios", "values", "options", "seeds"), (), siblings=True),
     Layer("ground", ("device", "records", "nvtx_ranges"), ("facts",)),
     # budgets know the names of counters, which are theirs to judge.
     Layer("rooms", ("timing", "identity", "counters", "static", "budgets"), ("facts", "ground", "counters")),
     Layer("trial", ("qualify",), ("facts", "ground", "rooms")),
     Layer("case", ("measurement", "roofline", "comparison", "case", "catching", "runtime"), ("facts", "ground", "rooms"), siblings=True),
-    Layer("verbs", ("fixture", "arguments", "comparing", "measuring", "hardware", "profiling", "standalone", "child_values", "child_verbs"), ("facts", "ground", "rooms", "case"), siblings=True),
+    Layer("verbs", ("fixture", "arguments", "comparing", "measuring", "hardware", "profiling", "standalone", "child_values", "child_verbs", "checks", "determining", "draws"), ("facts", "ground", "rooms", "case"), siblings=True),
     Layer("machine", ("machine", "machine_table"), ("facts", "ground", "rooms", "case", "verbs")),
     # A page shows a limit on a short name beside the counter that it stands for.
     Layer("readers", ("report", "reference"), ("facts", "records", "counters")),
@@ -39,7 +39,7 @@ LAYERS = (
     Layer("testing", ("testing",), ("facts", "ground")),
     Layer(
         "process",
-        ("state", "items", "running", "recorder", "parallel", "hooks", "relaunch", "counting", "neutral", "child", "seeding", "faults", "qualifying", "sanitizing", "sanitized", "checking"),
+        ("state", "items", "running", "recorder", "parallel", "hooks", "relaunch", "counting", "neutral", "child", "seeding", "faults", "qualifying", "sanitizing", "sanitized", "checking", "goldens"),
         ("facts", "ground", "rooms", "trial", "case", "verbs", "readers"),
         siblings=True,
     ),

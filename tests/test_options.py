@@ -21,6 +21,7 @@ ROWS = {
     "timeout": ("7", 7.0, None),
     "sanitize": ("racecheck", "racecheck", ""),
     "seed": ("7", 7, 0),
+    "update_golden": ("true", True, False),
     "qualify": ("true", True, False),
     "pairs": ("6", 6, 48),
     "counters": ("dram_write, sm__warps_launched.sum", ("dram_write", "sm__warps_launched.sum"), ()),

@@ -130,4 +130,4 @@ def test_parent_and_child_draw_the_same(pytester):
 @pytest.mark.parametrize("given", ["-1", "seven", "1.5", str(2**63)])
 def test_a_seed_that_is_none_is_refused_in_one_line(pytester, given):
     result = pytester.runpytest_inprocess("--gpuperf", f"--gpuperf-seed={given}")
-    result.stderr.fnmatch_lines([f"ERROR: --gpuperf-seed: '{given}' is neither a whole number from 0 nor 'off'"])
+    result.stderr.fnmatch_lines([f"ERROR: --gpuperf-seed: '{given}' is none of a whole number from 0, 'new' and 'off'"])

@@ -90,7 +90,7 @@ def difference(a: Any, b: Any, shape: tuple[int, ...], dtype: str, itemsize: int
         return ""
     left, right = left[wrong], right[wrong]
     index = [int(position) for position in np.unravel_index(int(wrong[0]), shape)] if shape else []
-    start = f"bits differ: {len(wrong):,} of {len(apart):,} elements, first at {index}: {_hex(left[0])} != {_hex(right[0])}"
+    start = f"bits differ: {len(wrong):,} of {len(apart):,} elements, first at {index}: {hexadecimal(left[0])} != {hexadecimal(right[0])}"
     return start + _distance(left, right, dtype)
 
 
@@ -131,16 +131,16 @@ def _distance(left: Any, right: Any, dtype: str) -> str:
     return text
 
 
-def _hex(word: Any) -> str:
+def hexadecimal(word: Any) -> str:
     """Write a word of an element in hexadecimal; the parts of a complex number in parentheses.
 
     >>> import numpy as np
-    >>> _hex(np.uint16(255)), _hex(np.array([1, 2], np.uint32)), _hex(np.array([1, 2, 255], np.uint8))
+    >>> hexadecimal(np.uint16(255)), hexadecimal(np.array([1, 2], np.uint32)), hexadecimal(np.array([1, 2, 255], np.uint8))
     ('0x00ff', '(0x00000001, 0x00000002)', '0x0102ff')
     """
     if word.ndim == 0:
         return f"0x{int(word):0{2 * word.itemsize}x}"
-    return f"0x{word.tobytes().hex()}" if word.itemsize == 1 else f"({', '.join(_hex(part) for part in word)})"
+    return f"0x{word.tobytes().hex()}" if word.itemsize == 1 else f"({', '.join(hexadecimal(part) for part in word)})"
 
 
 def _same_memory(a: ArrayView, b: ArrayView) -> bool:

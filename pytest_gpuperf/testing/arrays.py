@@ -71,6 +71,14 @@ class FakeArray:
             raise TypeError(f"FakeArray[{index!r}] would be a copy; only slices and integers share memory")
         return FakeArray(part, self._whole or self)
 
+    def view(self, dtype: Any) -> FakeArray:
+        """Return the same memory as another dtype."""
+        return FakeArray(self._values.view(dtype), self._whole or self)
+
+    def reshape(self, shape: tuple[int, ...]) -> FakeArray:
+        """Return the same memory in another shape; of contiguous arrays."""
+        return FakeArray(self._values.reshape(shape), self._whole or self)
+
     def __repr__(self) -> str:
         return f"FakeArray(shape={self.shape}, dtype={self.dtype})"
 

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 from typing import TYPE_CHECKING, Any
 
+from pytest_gpuperf.device.digest import digest
 from pytest_gpuperf.device.rates import ARGUMENTS, RATES
 from pytest_gpuperf.testing.spec import FakeDeviceError
 
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 
     Ranges = list[tuple[int, int]]
 
-_GOLDEN = 0x9E3779B97F4A7C15
-#: Words of a digest at a time: they stay in the host's cache.
-_CHUNK = 1 << 16
 #: A step of `work`: its factor, how many words it walks through, how many steps it stays at each, and what it takes, in seconds.
 _FACTOR, _WALK, _STAY, _STEP = 1664525, 32, 8, 10e-9
 
@@ -64,27 +62,6 @@ def words(memory: FakeMemory, address: int, nbytes: int) -> Any:
     if nbytes % 8 or address % 8:
         held = np.concatenate([held, np.zeros(-nbytes % 8, np.uint8)])
     return held.view("<u8")
-
-
-def digest(data: Any) -> int:
-    """Return the digest of 64-bit words: the sum of mix(word XOR ((index + 1) * golden ratio)) modulo 2**64.
-
-    >>> import numpy as np
-    >>> hex(digest(np.zeros(1, np.uint64)))
-    '0xe220a8397b1dcdaf'
-    """
-    import numpy as np
-
-    total = 0
-    for start in range(0, len(data), _CHUNK):
-        part = data[start : start + _CHUNK]
-        x = part ^ (np.arange(start + 1, start + 1 + len(part), dtype=np.uint64) * np.uint64(_GOLDEN))
-        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-            x ^= x >> np.uint64(shift)
-            x *= np.uint64(factor)
-        x ^= x >> np.uint64(31)
-        total += int(x.sum(dtype=np.uint64))
-    return total % (1 << 64)
 
 
 def _add(memory: FakeMemory, out: int, amount: int) -> None:

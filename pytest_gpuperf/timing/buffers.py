@@ -7,6 +7,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.device.arrays import ArrayView, device_arrays, view
+from pytest_gpuperf.device.poison import kept, poison
 from pytest_gpuperf.errors import GpuPerfError, NotIdentical
 from pytest_gpuperf.timing.extents import extent, shares
 from pytest_gpuperf.timing.inputs import Inputs
@@ -24,16 +25,6 @@ __tracebackhide__ = True
 _ODD = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
 _SLOT = 8
-
-
-def poison(number: int) -> int:
-    """Return the 8-byte pattern of a sample: no two samples of a measurement have the same, and no byte of it repeats in the next.
-
-    >>> hex(poison(0)), hex(poison(1))
-    ('0xa55aa55aa55aa55a', '0x5aa55aa55aa55aa5')
-    """
-    base = 0xA55AA55AA55AA55A ^ (_MASK * (number % 2))
-    return base ^ (((number // 2) * 0x0101010101010101 * 0x1D) & 0x0F0F0F0F0F0F0F0F)
 
 
 class SnapshotTooLarge(GpuPerfError, MemoryError):
@@ -303,14 +294,10 @@ def _on_device(array: Any, where: str) -> ArrayView:
 
 def _unwritten(array: ArrayView, sides: Sequence[Any]) -> tuple[int, int]:
     """Count the elements that hold the poison of both calls, and find the first."""
-    import numpy as np
-
     mask = None
     for number, packed in enumerate(sides):
-        pattern = np.frombuffer(struct.pack("<Q", poison(number)), np.uint8)
-        expected = np.resize(pattern, len(packed))
-        kept = (packed == expected).reshape(-1, array.itemsize).all(axis=1)
-        mask = kept if mask is None else mask & kept
+        held = kept(packed, poison(number), array.itemsize)
+        mask = held if mask is None else mask & held
     if mask is None or not mask.any():
         return 0, 0
     return int(mask.sum()), int(mask.argmax())
