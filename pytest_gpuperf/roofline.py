@@ -93,7 +93,11 @@ class Roofline:
         roof = self._bound(what)
         if roof.number is None or time.number is None:
             return False
-        _, slowest = (time / roof).bounds
+        ratio = time / roof
+        if ratio.number is None:
+            # Nobody is faster than a roof that cannot be told from zero.
+            return False
+        _, slowest = ratio.bounds
         small = _SMALL + (_LAUNCH if self.fastest is not None else 0.0)
         return slowest * (factor or _POSSIBLE[what]) < 1 and roof.number - time.number > small
 

@@ -11,6 +11,9 @@ import pytest
 
 from pytest_gpuperf.device.modules import KERNELS
 from pytest_gpuperf.device.rates import ARGUMENTS, RATES, Rate, rates_of
+from pytest_gpuperf.roofline import Roofline
+from pytest_gpuperf.timing.rates import Roof
+from pytest_gpuperf.values import Value
 from pytest_gpuperf.work import KINDS, Work
 
 MODULES = list(dict.fromkeys(row.module for row in RATES))
@@ -130,3 +133,10 @@ def test_every_kind_is_there_once_with_a_meaning():
     assert len({kind.name for kind in KINDS}) == len(KINDS)
     assert all(re.fullmatch(r"[a-z]+\d+", kind.name) and kind.meaning for kind in KINDS)
     assert {row.kind for row in RATES} <= {kind.name for kind in KINDS}
+
+
+def test_nobody_is_faster_than_a_roof_that_cannot_be_told_from_zero():
+    time = Value(716e-9, "s", "device", 700e-9, 730e-9, name="time")
+    roof = Roof(Value(40e-9, "s", "device", -120e-9, 200e-9, name="roof"), "mma")
+    line = Roofline(Work(flops=2, kind="bf16"), "warm", lambda _: roof)
+    assert line.impossible(time, ("flops",)) is None
