@@ -1,0 +1,137 @@
+"""The kernels of a decode step of KV compression: write new rows into the state, pool the windows that they complete.
+
+A block has the columns of one request and needs no other block: the new rows of its columns it writes to the state and keeps in
+shared memory, rounded as in the state; the older rows it reads.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from numba import cuda, float32, int32, int64, uint32
+
+from kernels.numerics import div32, exp32, fma32, max32, mul32, sub32
+from kernels.pooling import DEPTH, MAX_NEW, PARTITIONS, access, pooled8, renew8
+from kernels.vectors import FORMATS, WIDTH, add4, finite, from_fp32, load16, put4
+
+
+def spaces(lanes: int) -> tuple[int, int]:
+    """Return the distance in shared memory of two columns of a vector, and of two partitions: chosen against bank conflicts."""
+    space = lanes + (0 if lanes <= 8 else 8)
+    return space, WIDTH * space + (lanes if lanes < 32 else 0)
+
+
+@functools.cache
+def decode128(kv: str, state: str, out: str, *, by_row: bool, lanes: int, early: bool = False, registers: int | None = None) -> Any:
+    """Build the decode kernel of R = 128 for blocks of (lanes, y) threads, y at most 16, one for each slice of columns of a request."""
+    load_new, wide_new, new_size = FORMATS[kv].load, FORMATS[kv].wide, FORMATS[kv].itemsize
+    store, wide, narrow, size = (getattr(FORMATS[state], name) for name in ("store", "wide", "narrow", "itemsize"))
+    store_out, out_size = FORMATS[out].store_one, FORMATS[out].itemsize
+    reach = access(state, by_row=by_row)
+    place, places, load8, wide8 = reach.place, reach.places, reach.load, reach.wide
+    space, row_space = spaces(lanes)
+    half = WIDTH * space
+    fresh_size = MAX_NEW * 2 * half
+    triple = PARTITIONS * row_space
+    triples_size = 3 * triple
+
+    @cuda.jit(max_registers=registers)
+    def decode(kv_score, ape, paged_kv, paged_score, table_kv, table_score, kv_lens, cu_seq, cu_comp, output,
+               slices, width, page, new_step, ape_step, kv_page, kv_row, score_page, score_row,
+               kv_blocks, score_blocks, out_step):  # fmt: skip
+        """Write the new rows of each request, and the pooled row of the window that they complete."""
+        fresh = cuda.shared.array(fresh_size, float32)
+        triples = cuda.shared.array(triples_size, float32)
+        lane = int32(cuda.threadIdx.x)
+        y = int32(cuda.threadIdx.y)
+        tall = int32(cuda.blockDim.y)
+        block = int32(cuda.blockIdx.x)
+        request = int32(block >> int32(slices))
+        first_column = int32(int32(block - int32(request << int32(slices))) * int32(lanes * WIDTH))
+        column = int32(first_column + lane * int32(WIDTH))
+        end = int32(kv_lens[uint32(request)])
+        begin = int32(cu_seq[uint32(request)])
+        next_begin = int32(cu_seq[uint32(request + 1)])
+        row = int32(cu_comp[uint32(request)])
+        count = min(int32(next_begin - begin), int32(MAX_NEW))
+        start = int32(end - count)
+        window = int32(int32(start >> 7) << 7)
+        emits = int32(end >> 7) > int32(start >> 7)
+        kv_base = int32(request * int32(kv_blocks))
+        score_base = int32(request * int32(score_blocks))
+        at_column = int64(column * int32(size))
+        part = y
+        position = int32(window + int32(part * int32(DEPTH)))
+        if early and emits:
+            s_low = places(table_score, score_base, page, score_page, score_row, position, at_column)
+            v_low = places(table_kv, kv_base, page, kv_page, kv_row, position, at_column)
+            s_high = places(table_score, score_base, page, score_page, score_row, position + 4, at_column)
+            v_high = places(table_kv, kv_base, page, kv_page, kv_row, position + 4, at_column)
+            s = load8(paged_score, s_low, s_high)
+            v = load8(paged_kv, v_low, v_high)
+        t = y
+        while t < count:
+            at = int64(begin + t) * int64(new_step) + int64(column * int32(new_size))
+            value = load_new(kv_score, at)
+            score = load_new(kv_score, at + int64(width) * new_size)
+            bias = load16(ape, int64(int32(start + t) & int32(127)) * int64(ape_step) + int64(column * int32(4)))
+            kv_at = place(table_kv, kv_base, page, kv_page, kv_row, int32(start + t)) + at_column
+            score_at = place(table_score, score_base, page, score_page, score_row, int32(start + t)) + at_column
+            value = narrow(wide_new(value))
+            score = narrow(add4(wide_new(score), from_fp32(bias)))
+            store(paged_kv, kv_at, value)
+            store(paged_score, score_at, score)
+            put4(fresh, t * 2 * half + lane, space, wide(score))
+            put4(fresh, (t * 2 + 1) * half + lane, space, wide(value))
+            t = int32(t + tall)
+        if emits:
+            cuda.syncthreads()
+            while part < PARTITIONS:
+                if not early:
+                    position = int32(window + int32(part * int32(DEPTH)))
+                    s_low = places(table_score, score_base, page, score_page, score_row, position, at_column)
+                    v_low = places(table_kv, kv_base, page, kv_page, kv_row, position, at_column)
+                    s_high = places(table_score, score_base, page, score_page, score_row, position + 4, at_column)
+                    v_high = places(table_kv, kv_base, page, kv_page, kv_row, position + 4, at_column)
+                    s = load8(paged_score, s_low, s_high)
+                    v = load8(paged_kv, v_low, v_high)
+                scores = wide8(s)
+                values = wide8(v)
+                new = int32(position - start)
+                if new > -DEPTH:
+                    scores = renew8(scores, fresh, new * 2 * half + lane, 2 * half, space, new)
+                    values = renew8(values, fresh, new * 2 * half + half + lane, 2 * half, space, new)
+                m, l, a = pooled8(scores, values)
+                put4(triples, part * row_space + lane, space, m)
+                put4(triples, triple + part * row_space + lane, space, l)
+                put4(triples, 2 * triple + part * row_space + lane, space, a)
+                part = int32(part + tall)
+                if early:
+                    position = int32(window + int32(part * int32(DEPTH)))
+                    if part < PARTITIONS:
+                        s_low = places(table_score, score_base, page, score_page, score_row, position, at_column)
+                        v_low = places(table_kv, kv_base, page, kv_page, kv_row, position, at_column)
+                        s_high = places(table_score, score_base, page, score_page, score_row, position + 4, at_column)
+                        v_high = places(table_kv, kv_base, page, kv_page, kv_row, position + 4, at_column)
+                        s = load8(paged_score, s_low, s_high)
+                        v = load8(paged_kv, v_low, v_high)
+            cuda.syncthreads()
+            f = int32(y * int32(lanes) + lane)
+            while f < lanes * WIDTH:
+                at = int32(int32(f & int32(3)) * int32(space) + int32(f >> 2))
+                m = triples[uint32(at)]
+                for p in range(1, PARTITIONS):
+                    m = max32(m, triples[uint32(p * row_space + at)])
+                m = finite(m)
+                e = exp32(sub32(triples[uint32(at)], m))
+                l = mul32(e, triples[uint32(triple + at)])
+                a = mul32(e, triples[uint32(2 * triple + at)])
+                for p in range(1, PARTITIONS):
+                    e = exp32(sub32(triples[uint32(p * row_space + at)], m))
+                    l = fma32(e, triples[uint32(triple + p * row_space + at)], l)
+                    a = fma32(e, triples[uint32(2 * triple + p * row_space + at)], a)
+                store_out(output, int64(row) * int64(out_step) + int64(first_column + f) * out_size, div32(a, l))
+                f = int32(f + int32(lanes * tall))
+
+    return decode
