@@ -36,7 +36,7 @@ def decode128(kv: str, state: str, out: str, *, by_row: bool, lanes: int, early:
     triple = PARTITIONS * row_space
     triples_size = 3 * triple
 
-    @cuda.jit(max_registers=registers)
+    @cuda.jit(**({} if registers is None else {"max_registers": registers}))
     def decode(kv_score, ape, paged_kv, paged_score, table_kv, table_score, kv_lens, cu_seq, cu_comp, output,
                slices, width, page, new_step, ape_step, kv_page, kv_row, score_page, score_row,
                kv_blocks, score_blocks, out_step):  # fmt: skip
