@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from numba import int32, int64, uint32
 
 from kernels.device import inline
-from kernels.vectors import FORMATS, add4, exp4, finite4, fma4, max4, mul4, sub4, take4
+from kernels.numerics import div32, exp32, fma32, max32, mul32, sub32
+from kernels.vectors import FORMATS, WIDTH, add4, exp4, finite, finite4, fma4, max4, mul4, sub4, take4
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,27 +81,53 @@ def pooled4(s, v):
 
 
 @inline
+def folded(triples, at, part_step, sums, weighted):
+    """Return one column of the pooled row from the triples of a window of 128 tokens; sums begin at `sums`, weighted ones at `weighted`."""
+    m = triples[uint32(at)]
+    for part in range(1, PARTITIONS):
+        m = max32(m, triples[uint32(part * part_step + at)])
+    m = finite(m)
+    e = exp32(sub32(triples[uint32(at)], m))
+    l = mul32(e, triples[uint32(sums + at)])
+    a = mul32(e, triples[uint32(weighted + at)])
+    for part in range(1, PARTITIONS):
+        e = exp32(sub32(triples[uint32(part * part_step + at)], m))
+        l = fma32(e, triples[uint32(sums + part * part_step + at)], l)
+        a = fma32(e, triples[uint32(weighted + part * part_step + at)], a)
+    return div32(a, l)
+
+
+def spaces(lanes: int) -> tuple[int, int]:
+    """Return the distance in shared memory of two columns of a vector, and of two partitions: chosen against bank conflicts."""
+    space = lanes + (0 if lanes <= 8 else 8)
+    return space, WIDTH * space + (lanes if lanes < 32 else 0)
+
+
+@inline
 def pick(row, fresh, at, step, mine):
     """Return the row, or where it is `mine` what this step has made of it."""
     return take4(fresh, at, step) if mine else row
 
 
 @inline
-def renew8(r, fresh, first, stride, step, new):
-    """Return eight rows, those from -new on replaced by what this step has made of them; row -new is at `first` + new * `stride`."""
+def renew8(r, fresh, first, stride, far, step, new):
+    """Return eight rows, those from -new on replaced by what this step has made of them.
+
+    In `fresh` row j begins at `first` + j * `stride`, and the last four `far` further on; columns are `step` apart.
+    """
     return (pick(r[0], fresh, first, step, new >= 0),
             pick(r[1], fresh, first + stride, step, new >= -1),
             pick(r[2], fresh, first + 2 * stride, step, new >= -2),
             pick(r[3], fresh, first + 3 * stride, step, new >= -3),
-            pick(r[4], fresh, first + 4 * stride, step, new >= -4),
-            pick(r[5], fresh, first + 5 * stride, step, new >= -5),
-            pick(r[6], fresh, first + 6 * stride, step, new >= -6),
-            pick(r[7], fresh, first + 7 * stride, step, new >= -7))  # fmt: skip
+            pick(r[4], fresh, first + 4 * stride + far, step, new >= -4),
+            pick(r[5], fresh, first + 5 * stride + far, step, new >= -5),
+            pick(r[6], fresh, first + 6 * stride + far, step, new >= -6),
+            pick(r[7], fresh, first + 7 * stride + far, step, new >= -7))  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class State:
-    """Access to a paged state: `place` gives the byte of one position, `places` those of four; `load`, `wide4` rows at places."""
+    """Access to a paged state: `place` gives the byte of one position, `places` those of four; `load` loads the eight rows at two times four, `wide` widens them."""
 
     place: Callable[..., Any]
     places: Callable[..., Any]

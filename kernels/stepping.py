@@ -11,15 +11,8 @@ from typing import Any
 
 from numba import cuda, float32, int32, int64, uint32
 
-from kernels.numerics import div32, exp32, fma32, max32, mul32, sub32
-from kernels.pooling import DEPTH, MAX_NEW, PARTITIONS, access, pooled8, renew8
-from kernels.vectors import FORMATS, WIDTH, add4, finite, from_fp32, load16, put4
-
-
-def spaces(lanes: int) -> tuple[int, int]:
-    """Return the distance in shared memory of two columns of a vector, and of two partitions: chosen against bank conflicts."""
-    space = lanes + (0 if lanes <= 8 else 8)
-    return space, WIDTH * space + (lanes if lanes < 32 else 0)
+from kernels.pooling import DEPTH, MAX_NEW, PARTITIONS, access, folded, pooled4, pooled8, renew8, spaces
+from kernels.vectors import FORMATS, WIDTH, add4, div4, from_fp32, load16, put4
 
 
 @functools.cache
@@ -100,8 +93,8 @@ def decode128(kv: str, state: str, out: str, *, by_row: bool, lanes: int, early:
                 values = wide8(v)
                 new = int32(position - start)
                 if new > -DEPTH:
-                    scores = renew8(scores, fresh, new * 2 * half + lane, 2 * half, space, new)
-                    values = renew8(values, fresh, new * 2 * half + half + lane, 2 * half, space, new)
+                    scores = renew8(scores, fresh, new * 2 * half + lane, 2 * half, 0, space, new)
+                    values = renew8(values, fresh, new * 2 * half + half + lane, 2 * half, 0, space, new)
                 m, l, a = pooled8(scores, values)
                 put4(triples, part * row_space + lane, space, m)
                 put4(triples, triple + part * row_space + lane, space, l)
@@ -120,18 +113,104 @@ def decode128(kv: str, state: str, out: str, *, by_row: bool, lanes: int, early:
             f = int32(y * int32(lanes) + lane)
             while f < lanes * WIDTH:
                 at = int32(int32(f & int32(3)) * int32(space) + int32(f >> 2))
-                m = triples[uint32(at)]
-                for p in range(1, PARTITIONS):
-                    m = max32(m, triples[uint32(p * row_space + at)])
-                m = finite(m)
-                e = exp32(sub32(triples[uint32(at)], m))
-                l = mul32(e, triples[uint32(triple + at)])
-                a = mul32(e, triples[uint32(2 * triple + at)])
-                for p in range(1, PARTITIONS):
-                    e = exp32(sub32(triples[uint32(p * row_space + at)], m))
-                    l = fma32(e, triples[uint32(triple + p * row_space + at)], l)
-                    a = fma32(e, triples[uint32(2 * triple + p * row_space + at)], a)
-                store_out(output, int64(row) * int64(out_step) + int64(first_column + f) * out_size, div32(a, l))
+                store_out(output, int64(row) * int64(out_step) + int64(first_column + f) * out_size,
+                          folded(triples, at, row_space, triple, 2 * triple))  # fmt: skip
                 f = int32(f + int32(lanes * tall))
+
+    return decode
+
+
+@functools.cache
+def decode4(kv: str, state: str, out: str, *, by_row: bool, lanes: int) -> Any:
+    """Build the decode kernel of R = 4, whose windows overlap: blocks of (lanes, y) threads, one for each slice of columns of a request.
+
+    A column of the output has two of the state: rows of the window before enter with the first, rows of the window with the second.
+    """
+    load_new, wide_new, new_size = FORMATS[kv].load, FORMATS[kv].wide, FORMATS[kv].itemsize
+    store, wide, narrow, size = (getattr(FORMATS[state], name) for name in ("store", "wide", "narrow", "itemsize"))
+    store_out, narrow_out, out_size = FORMATS[out].store, FORMATS[out].narrow, FORMATS[out].itemsize
+    reach = access(state, by_row=by_row)
+    place, places, load8, wide8 = reach.place, reach.places, reach.load, reach.wide
+    space = lanes
+    half = WIDTH * space
+    # Of a new row: scores and values of the first column, then of the second.
+    row_space = 4 * half
+    fresh_size = MAX_NEW * row_space
+
+    @cuda.jit
+    def decode(kv_score, ape, paged_kv, paged_score, table_kv, table_score, kv_lens, cu_seq, cu_comp, output,
+               slices, width, page, new_step, ape_step, kv_page, kv_row, score_page, score_row,
+               kv_blocks, score_blocks, out_step):  # fmt: skip
+        """Write the new rows of each request, and the pooled rows of the windows that they complete."""
+        fresh = cuda.shared.array(fresh_size, float32)
+        lane = int32(cuda.threadIdx.x)
+        y = int32(cuda.threadIdx.y)
+        tall = int32(cuda.blockDim.y)
+        block = int32(cuda.blockIdx.x)
+        request = int32(block >> int32(slices))
+        column = int32(int32(int32(block - int32(request << int32(slices))) * int32(lanes) + lane) * int32(WIDTH))
+        depth = int32(int32(width) >> 1)
+        end = int32(kv_lens[uint32(request)])
+        begin = int32(cu_seq[uint32(request)])
+        next_begin = int32(cu_seq[uint32(request + 1)])
+        row = int32(cu_comp[uint32(request)])
+        count = min(int32(next_begin - begin), int32(MAX_NEW))
+        start = int32(end - count)
+        first = int32(start >> 2)
+        windows = int32(int32(end >> 2) - first)
+        kv_base = int32(request * int32(kv_blocks))
+        score_base = int32(request * int32(score_blocks))
+        t = y
+        while t < count:
+            at = int64(begin + t) * int64(new_step) + int64(column * int32(new_size))
+            kv_at = place(table_kv, kv_base, page, kv_page, kv_row, int32(start + t)) + int64(column * int32(size))
+            score_at = place(table_score, score_base, page, score_page, score_row, int32(start + t)) + int64(column * int32(size))
+            bias_at = int64(int32(start + t) & int32(3)) * int64(ape_step) + int64(column * int32(4))
+            # Both columns: eight loads are under way before the first is waited for.
+            value = load_new(kv_score, at)
+            far_value = load_new(kv_score, at + int64(depth) * new_size)
+            score = load_new(kv_score, at + int64(width) * new_size)
+            far_score = load_new(kv_score, at + int64(width) * new_size + int64(depth) * new_size)
+            bias = load16(ape, bias_at)
+            far_bias = load16(ape, bias_at + int64(depth) * 4)
+            value = narrow(wide_new(value))
+            far_value = narrow(wide_new(far_value))
+            score = narrow(add4(wide_new(score), from_fp32(bias)))
+            far_score = narrow(add4(wide_new(far_score), from_fp32(far_bias)))
+            store(paged_kv, kv_at, value)
+            store(paged_kv, kv_at + int64(depth) * size, far_value)
+            store(paged_score, score_at, score)
+            store(paged_score, score_at + int64(depth) * size, far_score)
+            put4(fresh, t * row_space + lane, space, wide(score))
+            put4(fresh, t * row_space + half + lane, space, wide(value))
+            put4(fresh, t * row_space + 2 * half + lane, space, wide(far_score))
+            put4(fresh, t * row_space + 3 * half + lane, space, wide(far_value))
+            t = int32(t + tall)
+        if windows > 0:
+            cuda.syncthreads()
+            c = y
+            while c < windows:
+                window = int32(first + c)
+                # Window 0 has none before it: rows of its own are read in their place, and not used.
+                before = int32(max(int32(window - 1), int32(0)) << 2)
+                position = int32(window << 2)
+                near = int64(column * int32(size))
+                far = near + int64(depth) * size
+                s_low = places(table_score, score_base, page, score_page, score_row, before, near)
+                v_low = places(table_kv, kv_base, page, kv_page, kv_row, before, near)
+                s_high = places(table_score, score_base, page, score_page, score_row, position, far)
+                v_high = places(table_kv, kv_base, page, kv_page, kv_row, position, far)
+                s = load8(paged_score, s_low, s_high)
+                v = load8(paged_kv, v_low, v_high)
+                new = int32(int32(position - start) - 4)
+                at = new * row_space + lane
+                scores = renew8(wide8(s), fresh, at, row_space, 2 * half, space, new)
+                values = renew8(wide8(v), fresh, at + half, row_space, 2 * half, space, new)
+                if window > 0:
+                    _, l, a = pooled8(scores, values)
+                else:
+                    _, l, a = pooled4(scores, values)
+                store_out(output, int64(row + c) * int64(out_step) + int64(column) * out_size, narrow_out(div4(a, l)))
+                c = int32(c + tall)
 
     return decode
