@@ -111,6 +111,7 @@ def validate_indices(lengths: str, found: dict[str, device.Memory], ratio: int, 
     """Read lengths and tables back and check every index that the kernel would use; raises ValueError that names the first wrong one."""
     starts, cu, comp = (_values(found[name]).astype(np.int64) for name in (lengths, "cu_seq_lens", "cu_kv_comp"))
     counts = np.diff(cu)
+    tables = {name: _values(found[name]) for name in ("block_table_kv", "block_table_score")}
     size = found["paged_kv"].shape[1]
     least = 1 if lengths == "kv_lens" else 0
     for name, sums, rows in (("cu_seq_lens", cu, found["kv_score"].shape[0]), ("cu_kv_comp", comp, found["output"].shape[0])):
@@ -125,13 +126,15 @@ def validate_indices(lengths: str, found: dict[str, device.Memory], ratio: int, 
         if start < 0:
             raise ValueError(f"{lengths}: {int(starts[request])} {where} with {count} new tokens")
         windows = end // ratio - start // ratio
-        if comp[request + 1] - comp[request] != windows:
+        if comp[request + 1] - comp[request] < windows:
             raise ValueError(f"cu_kv_comp: {comp[request + 1] - comp[request]} rows {where}, which completes {windows} windows")
-        first = max(start // ratio - (ratio == 4), 0) * ratio // size
+        read = range(max(start // ratio - (ratio == 4), 0) * ratio, start if windows else 0)
+        written = range(start if lengths == "kv_lens" else max(start, (end // ratio - (ratio == 4)) * ratio), end)
+        used = sorted({position // size for rows in (read, written) for position in rows})
         for name, pages in (("block_table_kv", "paged_kv"), ("block_table_score", "paged_score")):
-            if -(-end // size) > found[name].shape[1]:
-                raise ValueError(f"{name}: {found[name].shape[1]} blocks {where}, whose {end} tokens need {-(-end // size)}")
-            used = _values(found[name])[request, first : -(-end // size)]
-            wrong = np.flatnonzero((used < 0) | (used >= found[pages].shape[0]))
-            if len(wrong):
-                raise ValueError(f"{name}: page {used[wrong[0]]} in block {first + wrong[0]} {where}, {pages} has {found[pages].shape[0]}")
+            if used and used[-1] >= found[name].shape[1]:
+                raise ValueError(f"{name}: {found[name].shape[1]} blocks {where}, whose {end} tokens need {used[-1] + 1}")
+            for block in used:
+                page = tables[name][request, block]
+                if not 0 <= page < found[pages].shape[0]:
+                    raise ValueError(f"{name}: page {page} in block {block} {where}, {pages} has {found[pages].shape[0]}")
