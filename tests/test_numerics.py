@@ -27,12 +27,14 @@ def one_by_one(function, *columns):
 
 
 def operands(row, count=4000):
-    """Return columns of operands for a primitive: special ones with each other, then random bits."""
+    """Return columns of operands for a primitive: special ones with each other, ties of bfloat16, then random bits."""
     rng = np.random.default_rng(11)
     if row.operands == "fff":
         return triples(count, 11)
     grid = [part.ravel() for part in np.meshgrid(*[SPECIAL] * len(row.operands))]
-    columns = [np.concatenate([part, rng.integers(0, 2**32, count, dtype=np.uint32).view(np.float32)]) for part in grid]
+    words = rng.integers(0, 2**32, (len(grid), count), dtype=np.uint32)
+    words[:, ::4] = words[:, ::4] & 0xFFFF0000 | 0x8000
+    columns = [np.concatenate([part, rest.view(np.float32)]) for part, rest in zip(grid, words, strict=True)]
     return [column.view(np.uint32) if letter == "r" else column for letter, column in zip(row.operands, columns, strict=True)]
 
 
