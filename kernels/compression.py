@@ -179,7 +179,9 @@ def plan_decode(kv_score: Any, ape: Any, paged_kv: Any, paged_score: Any, block_
     if not requests:
         return _nothing
     common = _common(row, found, lanes, by_row=by_row)
-    launch = device.configured(kernel_of(row, found["output"].dtype, by_row=by_row, lanes=lanes), requests << common[0], (lanes, tall), stream)
+    launch = device.configured(
+        kernel_of(row, found["output"].dtype, by_row=by_row, lanes=lanes), requests << common[0], (lanes, tall), stream
+    )
     return functools.partial(launch, *_flat(found), *common)
 
 

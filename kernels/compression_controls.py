@@ -11,7 +11,7 @@ import functools
 from typing import Any
 
 import numpy as np
-from numba import cuda, int32, int64, uint32
+from numba import cuda, int32, int64
 
 from kernels import device
 from kernels.device import inline
@@ -72,27 +72,27 @@ def repool(state: str, out: str, *, depth: int, library: bool) -> Any:
                 top = max4(top, row(paged_score, table_score, score_base, page_size, score_page, score_row, first + j, column))
             top = finite4(top)
             sums = top
-            weighted = top
+            products = top
             for part in range(0, RATIO, depth):
                 base = int32(first + part)
                 m = row(paged_score, table_score, score_base, page_size, score_page, score_row, base, column)
                 for j in range(1, depth):
                     m = max4(m, row(paged_score, table_score, score_base, page_size, score_page, score_row, base + j, column))
                 low = finite4(m)
-                l = exp(sub4(row(paged_score, table_score, score_base, page_size, score_page, score_row, base, column), low))
-                a = mul4(l, row(paged_kv, table_kv, kv_base, page_size, kv_page, kv_row, base, column))
+                total = exp(sub4(row(paged_score, table_score, score_base, page_size, score_page, score_row, base, column), low))
+                weighted = mul4(total, row(paged_kv, table_kv, kv_base, page_size, kv_page, kv_row, base, column))
                 for j in range(1, depth):
                     e = exp(sub4(row(paged_score, table_score, score_base, page_size, score_page, score_row, base + j, column), low))
-                    l = add4(l, e)
-                    a = fma4(e, row(paged_kv, table_kv, kv_base, page_size, kv_page, kv_row, base + j, column), a)
+                    total = add4(total, e)
+                    weighted = fma4(e, row(paged_kv, table_kv, kv_base, page_size, kv_page, kv_row, base + j, column), weighted)
                 e = exp(sub4(m, top))
                 if part == 0:
-                    sums = mul4(e, l)
-                    weighted = mul4(e, a)
+                    sums = mul4(e, total)
+                    products = mul4(e, weighted)
                 else:
-                    sums = fma4(e, l, sums)
-                    weighted = fma4(e, a, weighted)
-            store(output, int64(row_out) * int64(out_step) + int64(column) * out_size, narrow(div4(weighted, sums)))
+                    sums = fma4(e, total, sums)
+                    products = fma4(e, weighted, products)
+            store(output, int64(row_out) * int64(out_step) + int64(column) * out_size, narrow(div4(products, sums)))
 
     return kernel
 
@@ -101,9 +101,25 @@ def run(control: Control, paged_kv: Any, paged_score: Any, block_table_kv: Any, 
         window: int, row: int, stream: int = 0) -> None:  # fmt: skip
     """Pool one window of one request from the state into one row of the output."""
     names = ("paged_kv", "paged_score", "block_table_kv", "block_table_score", "output")
-    found = [device.memory(array, name) for name, array in zip(names, (paged_kv, paged_score, block_table_kv, block_table_score, output), strict=True)]
+    found = [
+        device.memory(array, name)
+        for name, array in zip(names, (paged_kv, paged_score, block_table_kv, block_table_score, output), strict=True)
+    ]
     kv, score, *tables, out = found
     lanes = min(32, out.shape[1] // WIDTH)
-    launch = device.configured(repool(kv.dtype, out.dtype, depth=control.depth, library=control.library), out.shape[1] // WIDTH // lanes, (lanes, 1), stream)
+    launch = device.configured(
+        repool(kv.dtype, out.dtype, depth=control.depth, library=control.library), out.shape[1] // WIDTH // lanes, (lanes, 1), stream
+    )
     flat = [device.flat(memory, "int32" if memory.dtype == "int32" else "uint8") for memory in found]
-    launch(*flat, request, window, row, out.shape[1], kv.shape[1], *kv.strides[:2], *score.strides[:2], *(table.strides[0] // 4 for table in tables), out.strides[0])
+    launch(
+        *flat,
+        request,
+        window,
+        row,
+        out.shape[1],
+        kv.shape[1],
+        *kv.strides[:2],
+        *score.strides[:2],
+        *(table.strides[0] // 4 for table in tables),
+        out.strides[0],
+    )

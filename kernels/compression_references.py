@@ -34,28 +34,28 @@ def triple(scores: Any, values: Any) -> tuple[Any, Any, Any]:
         m = arrays.max32(m, score)
     top = np.where(m == -np.inf, np.float32(0), m)
     weights = arrays.exp32(arrays.sub32(scores, top))
-    l, a = weights[0], arrays.mul32(weights[0], values[0])
+    total, weighted = weights[0], arrays.mul32(weights[0], values[0])
     for weight, value in zip(weights[1:], values[1:], strict=True):
-        l, a = arrays.add32(l, weight), arrays.fma32(weight, value, a)
-    return m, l, a
+        total, weighted = arrays.add32(total, weight), arrays.fma32(weight, value, weighted)
+    return m, total, weighted
 
 
 def pool(scores: Any, values: Any) -> Any:
     """Return the softmax-weighted mean [columns] of a window's rows [rows, columns], all float32, to the last bit."""
     parts = [triple(scores[row : row + DEPTH], values[row : row + DEPTH]) for row in range(0, len(scores), DEPTH)]
     if len(parts) == 1:
-        _, l, a = parts[0]
-        return arrays.div32(a, l)
+        _, total, weighted = parts[0]
+        return arrays.div32(weighted, total)
     m = parts[0][0]
     for part in parts[1:]:
         m = arrays.max32(m, part[0])
     m = np.where(m == -np.inf, np.float32(0), m)
     weight = arrays.exp32(arrays.sub32(parts[0][0], m))
-    l, a = arrays.mul32(weight, parts[0][1]), arrays.mul32(weight, parts[0][2])
+    total, weighted = arrays.mul32(weight, parts[0][1]), arrays.mul32(weight, parts[0][2])
     for part in parts[1:]:
         weight = arrays.exp32(arrays.sub32(part[0], m))
-        l, a = arrays.fma32(weight, part[1], l), arrays.fma32(weight, part[2], a)
-    return arrays.div32(a, l)
+        total, weighted = arrays.fma32(weight, part[1], total), arrays.fma32(weight, part[2], weighted)
+    return arrays.div32(weighted, total)
 
 
 def pool64(scores: Any, values: Any) -> Any:
@@ -70,10 +70,10 @@ def naive(scores: Any, values: Any) -> Any:
     """Return the same in fp32 by NumPy's own exp, all rows in one sum: what an implementation does that promises no bits."""
     with np.errstate(all="ignore"):
         weights = np.exp(scores - scores.max(axis=0))
-        l, a = np.zeros_like(weights[0]), np.zeros_like(weights[0])
+        total, weighted = np.zeros_like(weights[0]), np.zeros_like(weights[0])
         for weight, value in zip(weights, values, strict=True):
-            l, a = l + weight, a + weight * value
-        return a / l
+            total, weighted = total + weight, weighted + weight * value
+        return weighted / total
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +102,9 @@ def window_rows(ratio: int, window: int) -> list[tuple[int, int]]:
     return [(4 * window - 4 + row, row // 4) for row in range(0 if window else 4, 8)]
 
 
-def decode(kv_score: Any, ape: Any, state: State, kv_lens: Any, cu_seq_lens: Any, cu_kv_comp: Any, output: Any, *, pool: Any = pool) -> tuple[State, Any]:
+def decode(
+    kv_score: Any, ape: Any, state: State, kv_lens: Any, cu_seq_lens: Any, cu_kv_comp: Any, output: Any, *, pool: Any = pool
+) -> tuple[State, Any]:
     """Return the state and the output after a decode step.
 
     `kv_score` [rows, 2 * width], `ape` [R, width] float32, `output` [rows, HD]; rows of the output that no window belongs to stay.
@@ -127,7 +129,9 @@ def _rows(state: State, name: str, request: int, ratio: int, window: int, depth:
     return widen(np.stack(rows))
 
 
-def prefill(kv_score: Any, ape: Any, state: State, start_pos: Any, cu_seq_lens: Any, cu_kv_comp: Any, output: Any, *, pool: Any = pool) -> tuple[State, Any]:
+def prefill(
+    kv_score: Any, ape: Any, state: State, start_pos: Any, cu_seq_lens: Any, cu_kv_comp: Any, output: Any, *, pool: Any = pool
+) -> tuple[State, Any]:
     """Return the state and the output after a prefill: new rows are pooled unrounded, those that later steps need are written.
 
     `start_pos` [requests]; rows before it come from the state. Of the new rows the state gets those of the window that is not yet

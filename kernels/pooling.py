@@ -1,7 +1,7 @@
 """The arithmetic of KV compression on partitions of rows, and where rows lie in the paged state: what its kernels are built of.
 
-A thread has four columns and eight rows of them. A partition of eight rows becomes a triple in row order: their maximum m, the sum l of
-e**(s - m), and the sum a of e**(s - m) times the value. Triples of a window fold in the order of its rows. Nothing else touches the
+A thread has four columns and eight rows of them. A partition of eight rows becomes a triple in row order: their maximum m, the total of
+the weights e**(s - m), and the sum of the values by these weights. Triples of a window fold in the order of its rows. Nothing else touches the
 numbers, so no launch shape can change a bit.
 """
 
@@ -34,30 +34,30 @@ def pooled8(s, v):
     m = max4(max4(max4(s[0], s[1]), max4(s[2], s[3])), max4(max4(s[4], s[5]), max4(s[6], s[7])))
     top = finite4(m)
     e = exp4(sub4(s[0], top))
-    l = e
-    a = mul4(e, v[0])
+    total = e
+    weighted = mul4(e, v[0])
     e = exp4(sub4(s[1], top))
-    l = add4(l, e)
-    a = fma4(e, v[1], a)
+    total = add4(total, e)
+    weighted = fma4(e, v[1], weighted)
     e = exp4(sub4(s[2], top))
-    l = add4(l, e)
-    a = fma4(e, v[2], a)
+    total = add4(total, e)
+    weighted = fma4(e, v[2], weighted)
     e = exp4(sub4(s[3], top))
-    l = add4(l, e)
-    a = fma4(e, v[3], a)
+    total = add4(total, e)
+    weighted = fma4(e, v[3], weighted)
     e = exp4(sub4(s[4], top))
-    l = add4(l, e)
-    a = fma4(e, v[4], a)
+    total = add4(total, e)
+    weighted = fma4(e, v[4], weighted)
     e = exp4(sub4(s[5], top))
-    l = add4(l, e)
-    a = fma4(e, v[5], a)
+    total = add4(total, e)
+    weighted = fma4(e, v[5], weighted)
     e = exp4(sub4(s[6], top))
-    l = add4(l, e)
-    a = fma4(e, v[6], a)
+    total = add4(total, e)
+    weighted = fma4(e, v[6], weighted)
     e = exp4(sub4(s[7], top))
-    l = add4(l, e)
-    a = fma4(e, v[7], a)
-    return m, l, a
+    total = add4(total, e)
+    weighted = fma4(e, v[7], weighted)
+    return m, total, weighted
 
 
 @inline
@@ -66,35 +66,35 @@ def pooled4(s, v):
     m = max4(max4(s[4], s[5]), max4(s[6], s[7]))
     top = finite4(m)
     e = exp4(sub4(s[4], top))
-    l = e
-    a = mul4(e, v[4])
+    total = e
+    weighted = mul4(e, v[4])
     e = exp4(sub4(s[5], top))
-    l = add4(l, e)
-    a = fma4(e, v[5], a)
+    total = add4(total, e)
+    weighted = fma4(e, v[5], weighted)
     e = exp4(sub4(s[6], top))
-    l = add4(l, e)
-    a = fma4(e, v[6], a)
+    total = add4(total, e)
+    weighted = fma4(e, v[6], weighted)
     e = exp4(sub4(s[7], top))
-    l = add4(l, e)
-    a = fma4(e, v[7], a)
-    return m, l, a
+    total = add4(total, e)
+    weighted = fma4(e, v[7], weighted)
+    return m, total, weighted
 
 
 @inline
-def folded(triples, at, part_step, sums, weighted):
-    """Return one column of the pooled row from the triples of a window of 128 tokens; sums begin at `sums`, weighted ones at `weighted`."""
+def folded(triples, at, part_step, sums, products):
+    """Return one column of the pooled row from the triples of a window of 128 tokens; sums begin at `sums`, weighted ones at `products`."""
     m = triples[uint32(at)]
     for part in range(1, PARTITIONS):
         m = max32(m, triples[uint32(part * part_step + at)])
     m = finite(m)
     e = exp32(sub32(triples[uint32(at)], m))
-    l = mul32(e, triples[uint32(sums + at)])
-    a = mul32(e, triples[uint32(weighted + at)])
+    total = mul32(e, triples[uint32(sums + at)])
+    weighted = mul32(e, triples[uint32(products + at)])
     for part in range(1, PARTITIONS):
         e = exp32(sub32(triples[uint32(part * part_step + at)], m))
-        l = fma32(e, triples[uint32(sums + part * part_step + at)], l)
-        a = fma32(e, triples[uint32(weighted + part * part_step + at)], a)
-    return div32(a, l)
+        total = fma32(e, triples[uint32(sums + part * part_step + at)], total)
+        weighted = fma32(e, triples[uint32(products + part * part_step + at)], weighted)
+    return div32(weighted, total)
 
 
 def spaces(lanes: int) -> tuple[int, int]:

@@ -120,23 +120,30 @@ def prefill(ratio: int, kv: str, state: str, out: str, *, by_row: bool, lanes: i
                 top = finite4(m)
                 position = int32(base + first)
                 at = int32(column + far) if first > 0 else column
-                l = exp4(sub4(s, top))
-                a = mul4(l, value_row(kv_score, paged_kv, table_kv, kv_base, page, kv_page, kv_row, new_step, position, position >= start, ahead, at))
+                total = exp4(sub4(s, top))
+                weighted = mul4(
+                    total,
+                    value_row(
+                        kv_score, paged_kv, table_kv, kv_base, page, kv_page, kv_row, new_step, position, position >= start, ahead, at
+                    ),
+                )
                 for j in range(first + 1, DEPTH):
                     position = int32(base + j)
                     at = int32(column + far) if j >= ratio else column
                     s = score_row(kv_score, ape, paged_score, table_score, score_base, page, score_page, score_row_step, new_step, ape_step,
                                   position, position >= start, ahead, width, at)  # fmt: skip
-                    v = value_row(kv_score, paged_kv, table_kv, kv_base, page, kv_page, kv_row, new_step, position, position >= start, ahead, at)
+                    v = value_row(
+                        kv_score, paged_kv, table_kv, kv_base, page, kv_page, kv_row, new_step, position, position >= start, ahead, at
+                    )
                     e = exp4(sub4(s, top))
-                    l = add4(l, e)
-                    a = fma4(e, v, a)
+                    total = add4(total, e)
+                    weighted = fma4(e, v, weighted)
                 if overlap:
-                    store_out(output, int64(index) * int64(out_step) + int64(column) * out_size, narrow_out(div4(a, l)))
+                    store_out(output, int64(index) * int64(out_step) + int64(column) * out_size, narrow_out(div4(weighted, total)))
                 else:
                     put4(triples, part * row_space + lane, space, m)
-                    put4(triples, triple + part * row_space + lane, space, l)
-                    put4(triples, 2 * triple + part * row_space + lane, space, a)
+                    put4(triples, triple + part * row_space + lane, space, total)
+                    put4(triples, 2 * triple + part * row_space + lane, space, weighted)
                 part = int32(part + tall)
             if not overlap:
                 cuda.syncthreads()

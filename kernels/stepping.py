@@ -95,10 +95,10 @@ def decode128(kv: str, state: str, out: str, *, by_row: bool, lanes: int, early:
                 if new > -DEPTH:
                     scores = renew8(scores, fresh, new * 2 * half + lane, 2 * half, 0, space, new)
                     values = renew8(values, fresh, new * 2 * half + half + lane, 2 * half, 0, space, new)
-                m, l, a = pooled8(scores, values)
+                m, total, weighted = pooled8(scores, values)
                 put4(triples, part * row_space + lane, space, m)
-                put4(triples, triple + part * row_space + lane, space, l)
-                put4(triples, 2 * triple + part * row_space + lane, space, a)
+                put4(triples, triple + part * row_space + lane, space, total)
+                put4(triples, 2 * triple + part * row_space + lane, space, weighted)
                 part = int32(part + tall)
                 if early:
                     position = int32(window + int32(part * int32(DEPTH)))
@@ -207,10 +207,10 @@ def decode4(kv: str, state: str, out: str, *, by_row: bool, lanes: int) -> Any:
                 scores = renew8(wide8(s), fresh, at, row_space, 2 * half, space, new)
                 values = renew8(wide8(v), fresh, at + half, row_space, 2 * half, space, new)
                 if window > 0:
-                    _, l, a = pooled8(scores, values)
+                    _, total, weighted = pooled8(scores, values)
                 else:
-                    _, l, a = pooled4(scores, values)
-                store_out(output, int64(row + c) * int64(out_step) + int64(column) * out_size, narrow_out(div4(a, l)))
+                    _, total, weighted = pooled4(scores, values)
+                store_out(output, int64(row + c) * int64(out_step) + int64(column) * out_size, narrow_out(div4(weighted, total)))
                 c = int32(c + tall)
 
     return decode

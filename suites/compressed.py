@@ -63,7 +63,9 @@ class Engine:
         windows = ends // self.ratio - starts // self.ratio
         comp = np.concatenate([[0], np.cumsum(windows)]).astype(np.int32)
         kv_score = self.rows(int(cu[-1])) if kv_score is None else kv_score
-        before = np.full((int(comp[-1]) + 2, self.head_dim), UNTOUCHED, np.uint16 if self.out == "bfloat16" else np.uint32).view(STORED[self.out])
+        before = np.full((int(comp[-1]) + 2, self.head_dim), UNTOUCHED, np.uint16 if self.out == "bfloat16" else np.uint32).view(
+            STORED[self.out]
+        )
         output = self.place.put(before, self.out)
         launch = plan(self.place.put(kv_score, self.kv), self.place.put(self.ape), *self.tensors, *self.tables,
                       *(self.place.put(array) for array in (lengths, cu, comp)), output, **{"threads": self.threads, "validate": True} | words)  # fmt: skip

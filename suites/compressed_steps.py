@@ -37,7 +37,10 @@ class Step:
             ends = np.where(index % emits == 0 if emits else False, ends, ends - next_n)
         windows = ends // ratio - (ends - next_n) // ratio
         self.emitted = int(windows.sum())
-        tables = [torch.randperm(requests * blocks, device=Place.where, generator=generator).to(torch.int32).view(requests, blocks) for _ in range(2)]
+        tables = [
+            torch.randperm(requests * blocks, device=Place.where, generator=generator).to(torch.int32).view(requests, blocks)
+            for _ in range(2)
+        ]
         lens, cu, comp = (
             torch.from_numpy(array.astype(np.int32)).to(Place.where)
             for array in (ends, np.arange(requests + 1) * next_n, np.concatenate([[0], np.cumsum(windows)]))
@@ -59,7 +62,10 @@ class Step:
         # Of an overlapped window's rows only half of the columns enter.
         old_bytes = 2 * old * row // (2 if self.row.ratio == 4 else 1)
         inputs = sum(array.numel() * array.element_size() for array in (kv_score, ape))
-        return Work(reads=inputs + self.emitted * max(old_bytes, 0), writes=2 * self.requests * self.next_n * row + self.emitted * self.row.head_dim * self.output.element_size())
+        return Work(
+            reads=inputs + self.emitted * max(old_bytes, 0),
+            writes=2 * self.requests * self.next_n * row + self.emitted * self.row.head_dim * self.output.element_size(),
+        )
 
     def check(self, gpuperf, most=6):
         """Hold the output rows of some requests against the reference, to the last bit."""
@@ -84,5 +90,3 @@ class Step:
 def _host(tensor):
     """Return a tensor as it is stored."""
     return tensor.cpu().view(torch.int16).numpy().view(np.uint16) if tensor.dtype == torch.bfloat16 else tensor.cpu().numpy()
-
-

@@ -59,7 +59,9 @@ def test_page_sizes(gpuperf, place, ratio, page, start):
     assert len(engine.decode([start + 5], [5])) > 0
 
 
-@pytest.mark.parametrize("row", [row for row in compression.CONFIGS if not SIMULATED or (row.head_dim, row.ratio) == (128, 4)], ids=lambda row: row.name)
+@pytest.mark.parametrize(
+    "row", [row for row in compression.CONFIGS if not SIMULATED or (row.head_dim, row.ratio) == (128, 4)], ids=lambda row: row.name
+)
 @pytest.mark.parametrize("out", ["bfloat16", "float32"])
 def test_every_configuration(gpuperf, place, row, out):
     start = 3 if row.ratio == 4 else 126

@@ -58,7 +58,9 @@ def test_one_request_in_32_emits(gpuperf, batch):
 def test_gain_over_one_warp(gpuperf, batch, least):
     # A good ratio over a slow version proves nothing: the limits above decide.
     step = Step(batch)
-    found = gpuperf.compare({"one warp": step.body(gpuperf, ONE_WARP), "chosen": step.body(gpuperf)}, outputs=(step.output,), work=step.work, cache="cold")
+    found = gpuperf.compare(
+        {"one warp": step.body(gpuperf, ONE_WARP), "chosen": step.body(gpuperf)}, outputs=(step.output,), work=step.work, cache="cold"
+    )
     step.check(gpuperf)
     found.require(speedup=f">= {least}", of="chosen", over="one warp")
 
