@@ -26,11 +26,15 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Launch:
-    """A launch shape for up to `requests` requests: `warps` a block, `lanes` threads side by side with four columns each."""
+    """A launch shape for up to `requests` requests: `warps` a block, `lanes` threads side by side with four columns each.
+
+    With `early` a thread asks for its first rows of the state before it has written new ones: sooner, and for more registers.
+    """
 
     requests: int
     lanes: int
     warps: int
+    early: bool = False
 
     @property
     def threads(self) -> tuple[int, int]:
@@ -40,7 +44,7 @@ class Launch:
 
 MANY = 2**31 - 1
 #: R = 128 with 512 columns and with 128, R = 4: what was fastest on an H200.
-WIDE = (Launch(32, 8, 4), Launch(MANY, 16, 4))
+WIDE = (Launch(32, 8, 4, early=True), Launch(MANY, 16, 4))
 NARROW = (Launch(128, 8, 4), Launch(MANY, 8, 2))
 OVERLAP = (Launch(MANY, 16, 4),)
 
@@ -125,10 +129,11 @@ def config(head_dim: int, ratio: int, kv: str, state: str, next_n: int = 1) -> C
     return nearest[0]
 
 
-def kernel_of(row: Config, out: str, *, by_row: bool, lanes: int) -> Any:
+def kernel_of(row: Config, out: str, *, by_row: bool, lanes: int, early: bool = False) -> Any:
     """Return the decode kernel of a configuration."""
-    build = stepping.decode4 if row.ratio == DEPTH // 2 else stepping.decode128
-    return build(row.kv, row.state, out, by_row=by_row, lanes=lanes)
+    if row.ratio == DEPTH // 2:
+        return stepping.decode4(row.kv, row.state, out, by_row=by_row, lanes=lanes)
+    return stepping.decode128(row.kv, row.state, out, by_row=by_row, lanes=lanes, early=early)
 
 
 def _by_row(page_size: int) -> bool:
@@ -138,8 +143,8 @@ def _by_row(page_size: int) -> bool:
 
 def _threads(row: Config, requests: int, threads: tuple[int, int] | None) -> tuple[int, int]:
     lanes, rows = threads or row.launch(requests).threads
-    if lanes not in LANES or not 1 <= rows <= PARTITIONS or row.head_dim % (4 * lanes):
-        raise ValueError(f"threads: {lanes} lanes x {rows}; takes lanes of {', '.join(map(str, LANES))} and 1 to {PARTITIONS} rows")
+    if lanes not in LANES or rows < 1 or PARTITIONS % rows or row.head_dim % (4 * lanes):
+        raise ValueError(f"threads: {lanes} lanes x {rows}; takes lanes of {', '.join(map(str, LANES))} and rows that divide {PARTITIONS}")
     return lanes, rows
 
 
@@ -159,11 +164,11 @@ def _flat(found: dict[str, device.Memory]) -> list[Any]:
 
 def plan_decode(kv_score: Any, ape: Any, paged_kv: Any, paged_score: Any, block_table_kv: Any, block_table_score: Any, kv_lens: Any,
                 cu_seq_lens: Any, cu_kv_comp: Any, output: Any, *, next_n: int, stream: int = 0, threads: tuple[int, int] | None = None,
-                validate: bool = False) -> Callable[[], None]:  # fmt: skip
+                early: bool | None = None, validate: bool = False) -> Callable[[], None]:  # fmt: skip
     """Check and convert the arrays of a decode step once, and return its launch: one kernel, no synchronisation.
 
     `kv_lens` int32 [B] counts each request's tokens, its new ones included, of which it has at most `next_n` in kv_score. Output rows of
-    requests that complete no window stay as they are. `threads` is (lanes, rows at a time) of a block; bits do not depend on it.
+    requests that complete no window stay as they are. `threads` is (lanes, rows at a time) of a block, `early` as in Launch; bits do not depend on them.
     `validate` reads lengths and tables back, which synchronises, and checks each index. Raises TypeError, ValueError.
     """
     arrays = (kv_score, ape, paged_kv, paged_score, block_table_kv, block_table_score, kv_lens, cu_seq_lens, cu_kv_comp, output)
@@ -179,9 +184,9 @@ def plan_decode(kv_score: Any, ape: Any, paged_kv: Any, paged_score: Any, block_
     if not requests:
         return _nothing
     common = _common(row, found, lanes, by_row=by_row)
-    launch = device.configured(
-        kernel_of(row, found["output"].dtype, by_row=by_row, lanes=lanes), requests << common[0], (lanes, tall), stream
-    )
+    early = row.launch(requests).early if early is None else early
+    kernel = kernel_of(row, found["output"].dtype, by_row=by_row, lanes=lanes, early=early)
+    launch = device.configured(kernel, requests << common[0], (lanes, tall), stream)
     return functools.partial(launch, *_flat(found), *common)
 
 

@@ -49,7 +49,6 @@ def pool(scores: Any, values: Any) -> Any:
     m = parts[0][0]
     for part in parts[1:]:
         m = arrays.max32(m, part[0])
-    m = np.where(m == -np.inf, np.float32(0), m)
     weight = arrays.exp32(arrays.sub32(parts[0][0], m))
     total, weighted = arrays.mul32(weight, parts[0][1]), arrays.mul32(weight, parts[0][2])
     for part in parts[1:]:

@@ -56,7 +56,7 @@ def _plain_access(size: int):
     return load, store
 
 
-def _device_access(words: int, suffix: str):
+def _device_access(words: int, suffix: str, loads: str = "ld.global"):
     """Build a load and a store of `words` registers as one PTX instruction each; `index` must be a multiple of the access's size.
 
     Both are volatile and clobber memory: LLVM sees no memory in an asm text, and would else move a load over a store. It also leaves
@@ -81,7 +81,7 @@ def _device_access(words: int, suffix: str):
     def load(typing_context, array, index):
         def lower(context, builder, signature, args):
             kind = ir.FunctionType(ir.LiteralStructType([word] * words) if words > 1 else word, [pointer])
-            text = f"ld.global.{suffix} {braced(slots[:words])}, [{slots[words]}];"
+            text = f"{loads}.{suffix} {braced(slots[:words])}, [{slots[words]}];"
             asm = ir.InlineAsm(kind, text, "=r," * words + "l,~{memory}", side_effect=True)
             loaded = builder.call(asm, [address(context, builder, signature.args[0], *args)])
             parts = [builder.extract_value(loaded, number) for number in range(words)] if words > 1 else [loaded]
@@ -106,6 +106,9 @@ def _device_access(words: int, suffix: str):
 
 load16, store16 = (plain_load16, plain_store16) if SIMULATED else _device_access(4, "v4.b32")
 load8, store8 = _plain_access(8) if SIMULATED else _device_access(2, "v2.b32")
+# Relaxed loads stay where they are written: of plain ones the assembler delays some until others have been used, to save registers.
+ordered16 = plain_load16 if SIMULATED else _device_access(4, "v4.b32", "ld.relaxed.gpu.global")[0]
+ordered8 = load8 if SIMULATED else _device_access(2, "v2.b32", "ld.relaxed.gpu.global")[0]
 load4, store4 = _plain_access(4) if SIMULATED else _device_access(1, "b32")
 load2, store2 = _plain_access(2) if SIMULATED else _device_access(1, "u16")
 load1, store1 = (plain_load1, plain_store1) if SIMULATED else _device_access(1, "u8")

@@ -15,7 +15,7 @@ from numba import int32, int64, uint32
 
 from kernels.device import inline
 from kernels.numerics import div32, exp32, fma32, max32, mul32, sub32
-from kernels.vectors import FORMATS, WIDTH, add4, exp4, finite, finite4, fma4, max4, mul4, sub4, take4
+from kernels.vectors import FORMATS, WIDTH, add4, exp4, finite4, fma4, max4, mul4, sub4, take4
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,7 +86,6 @@ def folded(triples, at, part_step, sums, products):
     m = triples[uint32(at)]
     for part in range(1, PARTITIONS):
         m = max32(m, triples[uint32(part * part_step + at)])
-    m = finite(m)
     e = exp32(sub32(triples[uint32(at)], m))
     total = mul32(e, triples[uint32(sums + at)])
     weighted = mul32(e, triples[uint32(products + at)])
@@ -127,11 +126,10 @@ def renew8(r, fresh, first, stride, far, step, new):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class State:
-    """Access to a paged state: `place` gives the byte of one position, `places` those of four; `load` loads the eight rows at two times four, `wide` widens them."""
+    """Access to a paged state: `place` gives the byte of one row, `rows` loads scores and values of two times four, `wide` widens eight."""
 
     place: Callable[..., Any]
-    places: Callable[..., Any]
-    load: Callable[..., Any]
+    rows: Callable[..., Any]
     wide: Callable[..., Any]
 
 
@@ -142,7 +140,7 @@ def access(state: str, *, by_row: bool) -> State:
     `by_row` divides by any page size and looks up the page of each row; without it `page` is the logarithm of a power of two, and the
     four rows lie in one page.
     """
-    load, wide1 = FORMATS[state].load, FORMATS[state].wide
+    load, wide1 = FORMATS[state].ordered, FORMATS[state].wide
 
     @inline
     def place(table, base, page, page_step, row_step, position):
@@ -170,7 +168,18 @@ def access(state: str, *, by_row: bool) -> State:
                 load(array, high[0]), load(array, high[1]), load(array, high[2]), load(array, high[3]))  # fmt: skip
 
     @inline
+    def rows(paged_kv, paged_score, table_kv, table_score, kv_base, score_base, page, kv_page, kv_row, score_page, score_row,
+             low, high, near, far):  # fmt: skip
+        # All lookups first: each row's load would else wait for the one before it.
+        s_low = places(table_score, score_base, page, score_page, score_row, low, near)
+        v_low = places(table_kv, kv_base, page, kv_page, kv_row, low, near)
+        s_high = places(table_score, score_base, page, score_page, score_row, high, far)
+        v_high = places(table_kv, kv_base, page, kv_page, kv_row, high, far)
+        v = load8(paged_kv, v_low, v_high)
+        return load8(paged_score, s_low, s_high), v
+
+    @inline
     def wide8(r):
         return (wide1(r[0]), wide1(r[1]), wide1(r[2]), wide1(r[3]), wide1(r[4]), wide1(r[5]), wide1(r[6]), wide1(r[7]))
 
-    return State(place, places, load8, wide8)
+    return State(place, rows, wide8)

@@ -1,7 +1,7 @@
 """The kernels of a decode step of KV compression: write new rows into the state, pool the windows that they complete.
 
-A block has the columns of one request and needs no other block: the new rows of its columns it writes to the state and keeps in
-shared memory, rounded as in the state; the older rows it reads.
+A block has the columns of one request and needs no other block: it writes the new rows of its columns to the state, and after a barrier
+reads them back with the older ones. Who asks for older rows before that takes the new ones from shared memory, rounded as in the state.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from kernels.vectors import FORMATS, WIDTH, add4, div4, from_fp32, load16, put4
 
 @functools.cache
 def decode128(kv: str, state: str, out: str, *, by_row: bool, lanes: int, early: bool = False, registers: int | None = None) -> Any:
-    """Build the decode kernel of R = 128 for blocks of (lanes, y) threads, y at most 16, one for each slice of columns of a request."""
+    """Build the decode kernel of R = 128 for blocks of (lanes, y) threads, y a divisor of 16, one for each slice of columns of a request.
+
+    With `early` a thread asks for rows of the state before it has written the new ones, which costs registers. `registers` caps them.
+    """
     load_new, wide_new, new_size = FORMATS[kv].load, FORMATS[kv].wide, FORMATS[kv].itemsize
     store, wide, narrow, size = (getattr(FORMATS[state], name) for name in ("store", "wide", "narrow", "itemsize"))
     store_out, out_size = FORMATS[out].store_one, FORMATS[out].itemsize
     reach = access(state, by_row=by_row)
-    place, places, load8, wide8 = reach.place, reach.places, reach.load, reach.wide
+    place, rows, wide8 = reach.place, reach.rows, reach.wide
     space, row_space = spaces(lanes)
     half = WIDTH * space
     fresh_size = MAX_NEW * 2 * half
@@ -34,7 +37,7 @@ def decode128(kv: str, state: str, out: str, *, by_row: bool, lanes: int, early:
                slices, width, page, new_step, ape_step, kv_page, kv_row, score_page, score_row,
                kv_blocks, score_blocks, out_step):  # fmt: skip
         """Write the new rows of each request, and the pooled row of the window that they complete."""
-        fresh = cuda.shared.array(fresh_size, float32)
+        fresh = cuda.shared.array(fresh_size, float32) if early else 0
         triples = cuda.shared.array(triples_size, float32)
         lane = int32(cuda.threadIdx.x)
         y = int32(cuda.threadIdx.y)
@@ -57,12 +60,8 @@ def decode128(kv: str, state: str, out: str, *, by_row: bool, lanes: int, early:
         part = y
         position = int32(window + int32(part * int32(DEPTH)))
         if early and emits:
-            s_low = places(table_score, score_base, page, score_page, score_row, position, at_column)
-            v_low = places(table_kv, kv_base, page, kv_page, kv_row, position, at_column)
-            s_high = places(table_score, score_base, page, score_page, score_row, position + 4, at_column)
-            v_high = places(table_kv, kv_base, page, kv_page, kv_row, position + 4, at_column)
-            s = load8(paged_score, s_low, s_high)
-            v = load8(paged_kv, v_low, v_high)
+            s, v = rows(paged_kv, paged_score, table_kv, table_score, kv_base, score_base, page, kv_page, kv_row, score_page, score_row,
+                        position, position + 4, at_column, at_column)  # fmt: skip
         t = y
         while t < count:
             at = int64(begin + t) * int64(new_step) + int64(column * int32(new_size))
@@ -75,24 +74,23 @@ def decode128(kv: str, state: str, out: str, *, by_row: bool, lanes: int, early:
             score = narrow(add4(wide_new(score), from_fp32(bias)))
             store(paged_kv, kv_at, value)
             store(paged_score, score_at, score)
-            put4(fresh, t * 2 * half + lane, space, wide(score))
-            put4(fresh, (t * 2 + 1) * half + lane, space, wide(value))
+            if early:
+                put4(fresh, t * 2 * half + lane, space, wide(score))
+                put4(fresh, (t * 2 + 1) * half + lane, space, wide(value))
             t = int32(t + tall)
         if emits:
-            cuda.syncthreads()
+            if not early:
+                cuda.syncthreads()
             while part < PARTITIONS:
                 if not early:
-                    position = int32(window + int32(part * int32(DEPTH)))
-                    s_low = places(table_score, score_base, page, score_page, score_row, position, at_column)
-                    v_low = places(table_kv, kv_base, page, kv_page, kv_row, position, at_column)
-                    s_high = places(table_score, score_base, page, score_page, score_row, position + 4, at_column)
-                    v_high = places(table_kv, kv_base, page, kv_page, kv_row, position + 4, at_column)
-                    s = load8(paged_score, s_low, s_high)
-                    v = load8(paged_kv, v_low, v_high)
+                    s, v = rows(paged_kv, paged_score, table_kv, table_score, kv_base, score_base, page, kv_page, kv_row, score_page, score_row,
+                                position, position + 4, at_column, at_column)  # fmt: skip
+                # All loads are under way before the first is waited for: they are ordered, and go over no barrier.
+                cuda.syncthreads()
                 scores = wide8(s)
                 values = wide8(v)
                 new = int32(position - start)
-                if new > -DEPTH:
+                if early and new > -DEPTH:
                     scores = renew8(scores, fresh, new * 2 * half + lane, 2 * half, 0, space, new)
                     values = renew8(values, fresh, new * 2 * half + half + lane, 2 * half, 0, space, new)
                 m, total, weighted = pooled8(scores, values)
@@ -100,15 +98,10 @@ def decode128(kv: str, state: str, out: str, *, by_row: bool, lanes: int, early:
                 put4(triples, triple + part * row_space + lane, space, total)
                 put4(triples, 2 * triple + part * row_space + lane, space, weighted)
                 part = int32(part + tall)
-                if early:
-                    position = int32(window + int32(part * int32(DEPTH)))
-                    if part < PARTITIONS:
-                        s_low = places(table_score, score_base, page, score_page, score_row, position, at_column)
-                        v_low = places(table_kv, kv_base, page, kv_page, kv_row, position, at_column)
-                        s_high = places(table_score, score_base, page, score_page, score_row, position + 4, at_column)
-                        v_high = places(table_kv, kv_base, page, kv_page, kv_row, position + 4, at_column)
-                        s = load8(paged_score, s_low, s_high)
-                        v = load8(paged_kv, v_low, v_high)
+                position = int32(window + int32(part * int32(DEPTH)))
+                if early and part < PARTITIONS:
+                    s, v = rows(paged_kv, paged_score, table_kv, table_score, kv_base, score_base, page, kv_page, kv_row, score_page, score_row,
+                                position, position + 4, at_column, at_column)  # fmt: skip
             cuda.syncthreads()
             f = int32(y * int32(lanes) + lane)
             while f < lanes * WIDTH:
@@ -127,22 +120,16 @@ def decode4(kv: str, state: str, out: str, *, by_row: bool, lanes: int) -> Any:
     A column of the output has two of the state: rows of the window before enter with the first, rows of the window with the second.
     """
     load_new, wide_new, new_size = FORMATS[kv].load, FORMATS[kv].wide, FORMATS[kv].itemsize
-    store, wide, narrow, size = (getattr(FORMATS[state], name) for name in ("store", "wide", "narrow", "itemsize"))
+    store, narrow, size = (getattr(FORMATS[state], name) for name in ("store", "narrow", "itemsize"))
     store_out, narrow_out, out_size = FORMATS[out].store, FORMATS[out].narrow, FORMATS[out].itemsize
     reach = access(state, by_row=by_row)
-    place, places, load8, wide8 = reach.place, reach.places, reach.load, reach.wide
-    space = lanes
-    half = WIDTH * space
-    # Of a new row: scores and values of the first column, then of the second.
-    row_space = 4 * half
-    fresh_size = MAX_NEW * row_space
+    place, rows, wide8 = reach.place, reach.rows, reach.wide
 
     @cuda.jit
     def decode(kv_score, ape, paged_kv, paged_score, table_kv, table_score, kv_lens, cu_seq, cu_comp, output,
                slices, width, page, new_step, ape_step, kv_page, kv_row, score_page, score_row,
                kv_blocks, score_blocks, out_step):  # fmt: skip
         """Write the new rows of each request, and the pooled rows of the windows that they complete."""
-        fresh = cuda.shared.array(fresh_size, float32)
         lane = int32(cuda.threadIdx.x)
         y = int32(cuda.threadIdx.y)
         tall = int32(cuda.blockDim.y)
@@ -181,36 +168,30 @@ def decode4(kv: str, state: str, out: str, *, by_row: bool, lanes: int) -> Any:
             store(paged_kv, kv_at + int64(depth) * size, far_value)
             store(paged_score, score_at, score)
             store(paged_score, score_at + int64(depth) * size, far_score)
-            put4(fresh, t * row_space + lane, space, wide(score))
-            put4(fresh, t * row_space + half + lane, space, wide(value))
-            put4(fresh, t * row_space + 2 * half + lane, space, wide(far_score))
-            put4(fresh, t * row_space + 3 * half + lane, space, wide(far_value))
             t = int32(t + tall)
         if windows > 0:
             cuda.syncthreads()
-            c = y
-            while c < windows:
+            base = int32(0)
+            while base < windows:
+                c = int32(base + y)
                 window = int32(first + c)
-                # Window 0 has none before it: rows of its own are read in their place, and not used.
-                before = int32(max(int32(window - 1), int32(0)) << 2)
-                position = int32(window << 2)
-                near = int64(column * int32(size))
-                far = near + int64(depth) * size
-                s_low = places(table_score, score_base, page, score_page, score_row, before, near)
-                v_low = places(table_kv, kv_base, page, kv_page, kv_row, before, near)
-                s_high = places(table_score, score_base, page, score_page, score_row, position, far)
-                v_high = places(table_kv, kv_base, page, kv_page, kv_row, position, far)
-                s = load8(paged_score, s_low, s_high)
-                v = load8(paged_kv, v_low, v_high)
-                new = int32(int32(position - start) - 4)
-                at = new * row_space + lane
-                scores = renew8(wide8(s), fresh, at, row_space, 2 * half, space, new)
-                values = renew8(wide8(v), fresh, at + half, row_space, 2 * half, space, new)
-                if window > 0:
-                    _, total, weighted = pooled8(scores, values)
-                else:
-                    _, total, weighted = pooled4(scores, values)
-                store_out(output, int64(row + c) * int64(out_step) + int64(column) * out_size, narrow_out(div4(weighted, total)))
-                c = int32(c + tall)
+                if c < windows:
+                    # Window 0 has none before it: rows of its own are read in their place, and not used.
+                    before = int32(max(int32(window - 1), int32(0)) << 2)
+                    position = int32(window << 2)
+                    near = int64(column * int32(size))
+                    s, v = rows(paged_kv, paged_score, table_kv, table_score, kv_base, score_base, page, kv_page, kv_row, score_page, score_row,
+                                before, position, near, near + int64(depth) * size)  # fmt: skip
+                # As above.
+                cuda.syncthreads()
+                if c < windows:
+                    scores = wide8(s)
+                    values = wide8(v)
+                    if window > 0:
+                        _, total, weighted = pooled8(scores, values)
+                    else:
+                        _, total, weighted = pooled4(scores, values)
+                    store_out(output, int64(row + c) * int64(out_step) + int64(column) * out_size, narrow_out(div4(weighted, total)))
+                base = int32(base + tall)
 
     return decode

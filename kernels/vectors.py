@@ -13,7 +13,7 @@ import numpy as np
 from numba import uint32
 
 from kernels import device, numerics, primitives
-from kernels.device import inline, load8, load16, store2, store4, store8, store16
+from kernels.device import inline, load8, load16, ordered8, ordered16, store2, store4, store8, store16
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,12 +138,13 @@ def put4(array, index, step, vector):
 class Format:
     """How numbers lie in memory: `wide(load(bytes, index))` reads four, `store(bytes, index, narrow(vector))` writes them, `store_one` one.
 
-    Every NaN is stored as 0x7fc00000, or 0x7fc0.
+    `ordered` is a load that stays where it is written. Every NaN is stored as 0x7fc00000, or 0x7fc0.
     """
 
     name: str
     itemsize: int
     load: Callable[..., Any]
+    ordered: Callable[..., Any]
     store: Callable[..., Any]
     wide: Callable[..., Any]
     narrow: Callable[..., Any]
@@ -153,7 +154,7 @@ class Format:
 FORMATS = {
     row.name: row
     for row in (
-        Format("bfloat16", 2, load8, store8, from_bf16, to_bf16, store_bf16),
-        Format("float32", 4, load16, store16, from_fp32, to_fp32, store_fp32),
+        Format("bfloat16", 2, load8, ordered8, store8, from_bf16, to_bf16, store_bf16),
+        Format("float32", 4, load16, ordered16, store16, from_fp32, to_fp32, store_fp32),
     )
 }

@@ -91,11 +91,19 @@ def test_requests_of_their_own_lengths(gpuperf, place):
     assert len(long.decode([127, 130, 7], [4, 3, 7])) == 1
 
 
-@pytest.mark.parametrize(("ratio", "threads"), [(4, (8, 1)), (4, (16, 3)), (4, (32, 8)), (128, (32, 1)), (128, (16, 5))]
+@pytest.mark.parametrize(("ratio", "threads"), [(4, (8, 1)), (4, (16, 4)), (4, (32, 8)), (128, (32, 1)), (128, (16, 4))]
                          + ([] if SIMULATED else [(ratio, (lanes, rows)) for ratio in (4, 128) for lanes in (8, 16, 32) for rows in (1, 2, 4, 8, 16)]))  # fmt: skip
 def test_launch_shape_does_not_matter(gpuperf, place, ratio, threads):
     engine = Engine(gpuperf, place, ratio, 128, threads=threads, tokens=ratio + 8, seed=7)
     assert len(engine.decode([ratio + 3], [6])) == 1
+
+
+@pytest.mark.parametrize("state", ["float32", pytest.param("bfloat16", marks=gpu_only)])
+def test_rows_asked_for_early(gpuperf, place, state):
+    # New rows in two partitions, one of which begins with the window before; each thread has eight partitions.
+    engine = Engine(gpuperf, place, 128, 128, state=state, tokens=136, seed=15)
+    assert len(engine.decode([129], [8], early=True)) == 1
+    engine.decode([131], [2], early=True)
 
 
 SPECIAL = {

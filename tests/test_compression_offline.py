@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def builds(*, every: bool) -> dict[str, tuple[object, tuple[object, ...], dict[str, object]]]:
-    """Return what is built for the rows of CONFIGS: one output format and one access a row, or `every` one of both."""
+    """Return what is built for the rows of CONFIGS: for each the launch shape of few requests and one output, or `every` one of all."""
     from kernels import compression, prefilling, stepping
 
     found = {}
@@ -23,10 +23,11 @@ def builds(*, every: bool) -> dict[str, tuple[object, tuple[object, ...], dict[s
         decode = stepping.decode4 if row.ratio == 4 else stepping.decode128
         for out in (row.kv, "float32" if row.kv == "bfloat16" else "bfloat16")[: 2 if every else 1]:
             for by_row in (False, True)[: 2 if every else 1]:
-                for lanes in sorted({launch.lanes for launch in row.warps}):
-                    name = f"r{row.ratio}.{row.kv}.{row.state}.{out}.{'row' if by_row else 'page'}.{lanes}"
-                    words = {"by_row": by_row, "lanes": lanes}
-                    found[f"decode.{name}"] = decode, (row.kv, row.state, out), words
+                for launch in row.warps[: None if every else 1]:
+                    name = f"r{row.ratio}.{row.kv}.{row.state}.{out}.{'row' if by_row else 'page'}.{launch.lanes}"
+                    words = {"by_row": by_row, "lanes": launch.lanes}
+                    early = {"early": launch.early} if row.ratio != 4 else {}
+                    found[f"decode.{name}{'.early' if launch.early else ''}"] = decode, (row.kv, row.state, out), words | early
                     if every or (row.kv, row.state) == ("bfloat16", "float32"):
                         found[f"prefill.{name}"] = prefilling.prefill, (row.ratio, row.kv, row.state, out), words
     return found
@@ -49,7 +50,8 @@ def compile_all(*, every: bool) -> dict[str, dict[str, object]]:
             "stray": stray(text),
             "doubles": doubles(text),
             "shuffles": len(re.findall(r"\bSHFL\b", " ".join(linked["instructions"]))),
-            "order": [access for access in linked["order"] if access.startswith(("LDG", "BAR"))],
+            # Loads, barriers and maxima: what computes with the rows begins with their maximum.
+            "order": re.findall(r"\b(?:LDG\.E[.\w]*|BAR|FMNMX)", " ".join(linked["instructions"])),
         }
     return found
 
@@ -91,9 +93,9 @@ def test_eight_rows_are_under_way_before_the_first_is_waited_for(compiled):
     for name, row in compiled.items():
         if name.startswith("decode"):
             state = name.split(".")[3]
-            vector = "LDG.E.128" if state == "float32" else "LDG.E.64"
-            # After the last barrier before them, lookups apart: eight rows of scores and eight of values.
-            runs = re.findall(rf"(?:{re.escape(vector)} ?){{16}}", " ".join(row["order"]))
+            vector = r"LDG\.E\.128\.STRONG\.GPU" if state == "float32" else r"LDG\.E\.64\.STRONG\.GPU"
+            # Eight rows of scores and eight of values, and nothing that computes with them between.
+            runs = re.findall(rf"(?:{vector} ?){{16}}", " ".join(row["order"]))
             assert runs, f"{name}: {row['order']}"
 
 
