@@ -101,11 +101,13 @@ def test_launch_shape_does_not_matter(gpuperf, place, ratio, threads):
 
 
 @pytest.mark.parametrize("state", ["float32", pytest.param("bfloat16", marks=gpu_only)])
-def test_rows_asked_for_early(gpuperf, place, state):
-    # New rows in two partitions, one of which begins with the window before; each thread has eight partitions.
-    engine = Engine(gpuperf, place, 128, 128, state=state, tokens=136, seed=15)
-    assert len(engine.decode([129], [8], early=True)) == 1
-    engine.decode([131], [2], early=True)
+@pytest.mark.parametrize(
+    ("next_n", "end"), grid((2, 128, ""), (5, 128, ""), *((next_n, 128, "gpu") for next_n in (1, 3, 4, 6, 7, 8)), (8, 130, "gpu"))
+)
+def test_rows_asked_for_early(gpuperf, place, state, next_n, end):
+    # The last partition's thread has read the state before new rows were written: each of its rows is the first new one in a case here.
+    engine = Engine(gpuperf, place, 128, 128, state=state, tokens=136, seed=15, threads=(8, 16))
+    assert len(engine.decode([end], [next_n], early=True)) == 1
 
 
 SPECIAL = {
