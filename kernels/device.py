@@ -44,7 +44,19 @@ def plain_store1(array, index, byte):
     array[index] = byte
 
 
-def _device_access(words: int, suffix: str):
+def _plain_access(size: int):
+    """Build a load and a store of `size` bytes of a flat uint8 array, from byte `index` on."""
+
+    def load(array, index):
+        return array[index : index + size].copy()
+
+    def store(array, index, stored):
+        array[index : index + size] = stored
+
+    return load, store
+
+
+def _device_access(words: int, suffix: str, loads: str = "ld.global"):
     """Build a load and a store of `words` registers as one PTX instruction each; `index` must be a multiple of the access's size.
 
     Both are volatile and clobber memory: LLVM sees no memory in an asm text, and would else move a load over a store. It also leaves
@@ -69,7 +81,7 @@ def _device_access(words: int, suffix: str):
     def load(typing_context, array, index):
         def lower(context, builder, signature, args):
             kind = ir.FunctionType(ir.LiteralStructType([word] * words) if words > 1 else word, [pointer])
-            text = f"ld.global.{suffix} {braced(slots[:words])}, [{slots[words]}];"
+            text = f"{loads}.{suffix} {braced(slots[:words])}, [{slots[words]}];"
             asm = ir.InlineAsm(kind, text, "=r," * words + "l,~{memory}", side_effect=True)
             loaded = builder.call(asm, [address(context, builder, signature.args[0], *args)])
             parts = [builder.extract_value(loaded, number) for number in range(words)] if words > 1 else [loaded]
@@ -93,6 +105,12 @@ def _device_access(words: int, suffix: str):
 
 
 load16, store16 = (plain_load16, plain_store16) if SIMULATED else _device_access(4, "v4.b32")
+load8, store8 = _plain_access(8) if SIMULATED else _device_access(2, "v2.b32")
+# Relaxed loads stay where they are written: of plain ones the assembler delays some until others have been used, to save registers.
+ordered16 = plain_load16 if SIMULATED else _device_access(4, "v4.b32", "ld.relaxed.gpu.global")[0]
+ordered8 = load8 if SIMULATED else _device_access(2, "v2.b32", "ld.relaxed.gpu.global")[0]
+load4, store4 = _plain_access(4) if SIMULATED else _device_access(1, "b32")
+load2, store2 = _plain_access(2) if SIMULATED else _device_access(1, "u16")
 load1, store1 = (plain_load1, plain_store1) if SIMULATED else _device_access(1, "u8")
 
 
@@ -128,6 +146,43 @@ def instruction(text: str, result: str, operands: str, plain: Callable[..., Any]
     form = forms[len(operands)]
     form.__name__ = plain.__name__
     return intrinsic(form)
+
+
+def instruction4(text: str, result: str, operands: str, array: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a helper of `instruction`'s PTX, four times over: an operand is a tuple of four, or one number for all; the simulator's is `array`."""
+    if SIMULATED:
+        return array
+    from llvmlite import ir
+    from numba.core import types
+    from numba.cuda.extending import intrinsic
+
+    kinds = {"f": (types.float32, ir.FloatType()), "r": (types.uint32, ir.IntType(32))}
+
+    def typed(given: tuple[Any, ...]) -> Any:
+        wanted = []
+        for letter, kind in zip(operands, given, strict=True):
+            many = isinstance(kind, types.UniTuple)
+            one = kind.dtype if many else kind
+            if one != types.float32 if letter == "f" else not isinstance(one, types.Integer):
+                raise TypeError(f"{array.__name__}: an operand is {kind}, not {kinds[letter][0]}")
+            wanted.append(types.UniTuple(kinds[letter][0], 4) if many else kinds[letter][0])
+        return types.UniTuple(kinds[result][0], 4)(*wanted)
+
+    def lower(context, builder, signature, args):
+        kind = ir.FunctionType(kinds[result][1], [kinds[letter][1] for letter in operands])
+        asm = ir.InlineAsm(kind, text, ",".join([f"={result}", *operands]))
+        parts = [
+            builder.call(asm, [builder.extract_value(given, number) if isinstance(given.type, ir.ArrayType) else given for given in args])
+            for number in range(4)
+        ]
+        return context.make_tuple(builder, signature.return_type, parts)
+
+    forms = {
+        1: lambda _typing, a: (typed((a,)), lower),
+        2: lambda _typing, a, b: (typed((a, b)), lower),
+        3: lambda _typing, a, b, c: (typed((a, b, c)), lower),
+    }
+    return intrinsic(forms[len(operands)])
 
 
 def inline(function: Callable[..., Any]) -> Callable[..., Any]:
