@@ -6,6 +6,7 @@ import os
 
 import hypothesis
 import pytest
+from slow_tests import is_slow
 
 # Two shared cores are no place for deadlines, and a test that fails must fail again.
 hypothesis.settings.register_profile("repository", deadline=None, derandomize=True, database=None, print_blob=True)
@@ -21,3 +22,11 @@ def _isolated_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [*_NAMES, *(name for name in os.environ if name.startswith(_PREFIXES))]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "160")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what stands in the list of slow tests, before anything is selected by its marks."""
+    for item in items:
+        if is_slow(item.nodeid):
+            item.add_marker(pytest.mark.slow)

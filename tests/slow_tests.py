@@ -1,0 +1,44 @@
+"""SLOW: tests that `make test` leaves to `make test-all`, as a faster one there shows the same; sessions in processes of their own, mostly."""
+
+from __future__ import annotations
+
+import fnmatch
+
+#: Patterns of node ids, less the folder; what else takes seconds is marked where it stands.
+SLOW = (
+    "test_counting.py::test_a_case_that_breaks_in_the_child_costs_only_its_own_counters[[]CHILD and*skip*",
+    "test_counting.py::test_a_case_that_breaks_in_the_child_costs_only_its_own_counters[[]CHILD and*_exit*",
+    "test_counting.py::test_a_case_that_breaks_in_the_child_costs_only_its_own_counters[[]CHILD and*kill*",
+    "test_counting.py::test_a_counter_that_the_chip_lacks*strict*",
+    "test_counting.py::test_a_counter_that_is_only_collected_fails_where_it_is_required",
+    "test_counting.py::test_a_counter_that_does_not_exist_is_refused_before_anything_runs[[]workers1]",
+    "test_counting.py::test_without_a_gpu_no_counter_is_there_either*mark*",
+    "test_counting_faults.py::test_whoever_ends_the_session_leaves_no_process[[]alone-15]",
+    "test_counting_faults.py::test_whoever_ends_the_session_leaves_no_process[[]xdist-*",
+    "test_counting_faults.py::test_a_full_disk_costs_the_counters_alone[[]workers1]",
+    "test_lies_counters.py::test_a_comparison_takes_no_counters_of_other_inputs*codes1]",
+    "test_child.py::test_ids_that_differ_are_found_by_place_and_told_as_the_parents[[]reprs]",
+    "test_child.py::test_the_seed_of_pytest_randomly_is_carried",
+    "test_draws.py::test_a_child_draws_what_its_parent_does",
+    "test_seeding.py::test_a_child_draws_what_its_parent_does",
+    "test_golden_session.py::test_workers_lose_nothing[[]more1]",
+    "test_timeout.py::test_a_case_that_never_ends_fails_and_its_records_are_kept[[]loops in Python]",
+    "test_timeout.py::test_a_case_that_never_ends_fails_and_its_records_are_kept[[]waits in C with the lock]",
+    "test_timeout.py::test_a_case_that_never_ends_fails_and_its_records_are_kept[[]waits for the device]",
+    "test_timeout.py::test_xdist_replaces_the_worker_and_goes_on[[]waits for the device]",
+    "test_timeout.py::test_a_fixture_that_never_ends_is_its_cases_hang[[]tear-down]",
+    "test_sanitize_session.py::test_every_tool_is_started_by_its_name[[]initcheck]",
+    "test_sanitize_session.py::test_every_tool_is_started_by_its_name[[]synccheck]",
+    "test_rules_compare.py::test_equal_versions_are_no_alarm_on_thirty_devices",
+    "test_compression_offline.py::*",
+)
+
+
+def is_slow(nodeid: str) -> bool:
+    """Say whether a test is left to `make test-all`.
+
+    >>> is_slow("tests/test_compression_offline.py::test_x"), is_slow("tests/test_counting.py::test_counters_of_three_cases_take_one_start")
+    (True, False)
+    """
+    name = nodeid.rpartition("/")[2] if "::" not in nodeid else nodeid[nodeid.rfind("/", 0, nodeid.find("::")) + 1 :]
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in SLOW)
