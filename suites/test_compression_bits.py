@@ -41,7 +41,7 @@ def test_decode_token_by_token(gpuperf, place, requests, ratio, head_dim, count,
 
 @pytest.mark.parametrize(
     ("requests", "ratio", "head_dim", "next_n", "count", "start"),
-    grid((1, 4, 128, 4, 4, 0, ""), (1, 4, 128, 3, 6, 0, ""), (1, 4, 128, 8, 2, 3, ""), (2, 128, 128, 4, 2, 122, ""), (1, 128, 128, 8, 1, 125, "gpu"),
+    grid((1, 4, 128, 4, 4, 0, ""), (1, 4, 128, 3, 6, 0, ""), (1, 4, 128, 8, 2, 3, ""), (2, 128, 128, 4, 2, 122, "gpu"), (1, 128, 128, 8, 1, 125, "gpu"),
          (1, 4, 512, 3, 6, 0, "gpu"), (2, 128, 128, 4, 128, 0, "gpu"), (1, 128, 512, 4, 128, 0, "gpu"), (1, 4, 512, 8, 2, 0, "gpu"),
          *((1, 128, 512, next_n, -(-512 // next_n), 0, "gpu") for next_n in (5, 6, 7, 8))),
 )  # fmt: skip
@@ -157,7 +157,7 @@ def test_infinities_of_long_windows(gpuperf, place):
 
 @pytest.mark.parametrize(
     ("ratio", "head_dim", "start", "count"),
-    grid((4, 128, 4, 4, ""), (4, 128, 6, 5, "gpu"), (4, 128, 3, 9, ""), (4, 128, 5, 7, ""), (128, 128, 125, 6, ""),
+    grid((4, 128, 4, 4, ""), (4, 128, 6, 5, "gpu"), (4, 128, 3, 9, ""), (4, 128, 5, 7, "gpu"), (128, 128, 125, 6, "gpu"),
          *((4, 512, *row, "gpu") for row in ((4, 4), (4, 8), (8, 8), (4, 5), (6, 4), (6, 5), (5, 7), (3, 9))),
          *((128, 128, *row, "gpu") for row in ((128, 128), (50, 206), (5, 251)))),
 )  # fmt: skip
