@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help:
 	@echo "make perf      measure the kernels of this repository (without a GPU: in the simulator); the page is reports/latest.html"
 	@echo "make test      what CI runs: lint, types, tests, docstrings, suites, the built wheel, the page in a browser"
-	@echo "make test-all  the same and what takes long: GPU tests, suites on two workers, the idle benchmark"
+	@echo "make test-all  the same and what takes long: GPU tests, suites in one process, the idle benchmark"
 	@echo "make lint      lint and types alone"
 	@echo "make clean     remove environments, builds and caches; reports stay"
 	@echo "settings       PYTHON=$(PYTHON) VENV=$(VENV) ARGS='...' (for pytest, in make perf)"

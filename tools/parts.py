@@ -48,12 +48,12 @@ PARTS: tuple[Part, ...] = (
     Part("types", ("-m", "mypy")),
     Part("tests", (*PYTEST, "-n", "2", "tests", "-m", "not browser and not gpu and not slow"), limit_s=480),
     Part("docstrings", (*PYTEST, "-p", "tools.doctest_names", "--doctest-modules", "pytest_gpuperf")),
-    Part("suites", (*PYTEST, "--gpuperf", "--gpuperf-report=build/suites.html", "suites"), limit_s=420),
+    Part("suites", (*PYTEST, "--gpuperf", "--gpuperf-report=build/suites.html", "-n", "2", "suites"), limit_s=420),
     Part("wheel", ("tools/wheel_test.py",)),
     Part("browser", (*PYTEST, "tests", "-m", "browser"), missing=chromium.missing),
     Part("slow", (*PYTEST, "tests", "-m", "slow"), limit_s=1800, every_run=False, empty="no test is marked slow"),
     Part("gpu", (*PYTEST, "tests", "-m", "gpu"), limit_s=1800, every_run=False, missing=no_gpu, empty="no test is marked gpu"),
-    Part("workers", (*PYTEST, "--gpuperf", "--gpuperf-report=build/workers.html", "-n", "2", "suites"), limit_s=900, every_run=False),
+    Part("alone", (*PYTEST, "--gpuperf", "--gpuperf-report=build/alone.html", "suites"), limit_s=900, every_run=False),
     Part("idle", ("benchmarks/idle.py",), limit_s=900, every_run=False),
 )
 
