@@ -143,7 +143,7 @@ def test_a_range_without_a_kernel_is_no_failure_of_ncu_and_a_failure_of_ncu_is_n
     (tmp_path / "b").mkdir()
     assert codes(Bench(tmp_path / "a", [told], ["g0"]).take(2)) == [[None], ["no-kernel"]]
     failed = Bench(tmp_path / "b", [told], ["g0"], log='==ERROR== Failed to profile "k" in process 7\n').take(2)
-    assert codes(failed) == [[None], ["ncu-failed"]]
+    assert codes(failed) == [["ncu-failed"], ["ncu-failed"]]
 
 
 def test_a_range_in_which_no_warp_was_launched_has_no_kernel(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -300,3 +301,12 @@ def test_the_command_line(tool, tmp_path):
     assert options["--log-file"].endswith("50%%.log")
     assert options["--destroy-on-device-error"] == "kernel"
     assert options["--target-processes"] == "application-only"
+
+
+@pytest.mark.parametrize("summary", ["ERROR SUMMARY: 3 errors", "RACECHECK SUMMARY: 2 hazards displayed (2 errors, 0 warnings)"])
+def test_a_summary_of_errors_that_stand_nowhere_is_not_clean(summary):
+    told = left(("test_a", ""), ("test_b", ""))
+    said = dataclasses.replace(told, log=told.log + f"========= {summary}\n".encode())
+    assert codes(settle(keys("test_a", "test_b"), said, "memcheck")) == {"test_a": "no-compute-sanitizer", "test_b": "no-compute-sanitizer"}
+    none = dataclasses.replace(told, log=told.log + b"========= ERROR SUMMARY: 0 errors\n")
+    assert codes(settle(keys("test_a", "test_b"), none, "memcheck")) == codes(settle(keys("test_a", "test_b"), told, "memcheck"))

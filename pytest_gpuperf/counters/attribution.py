@@ -64,7 +64,8 @@ def settle(keys: Sequence[Key], left: Left, tool: str, limit: int = PRINT_LIMIT)
     """
     wanted = {key["nodeid"]: key for key in keys}
     pieces = [piece for piece in _pieces(left.pieces) if piece.nodeid in wanted]
-    begun = parse(_text(left.log), tool).begun
+    whole = parse(_text(left.log), tool)
+    begun = whole.begun
     outcomes: dict[str, Outcome] = dict.fromkeys(_missing(left.events) & set(wanted), Outcome(hole=Reason("not-in-child", "the checked process did not find this case")))
     reports = 0
     for piece in pieces:
@@ -82,6 +83,8 @@ def settle(keys: Sequence[Key], left: Left, tool: str, limit: int = PRINT_LIMIT)
             outcomes[piece.nodeid] = Outcome(before) if before else _outcome(piece, reading.findings, left)
     between = _outside(left.log, pieces, tool)
     own_words = next((one.what for one in between if not one.blames), None)
+    if own_words is None and whole.summed and not whole.findings:
+        own_words = f"its summary counts {whole.summed:,} errors, of which none stands in its log"
     if own_words is not None:
         # What says of itself that it could not check has found nothing clean.
         hole = Outcome(hole=Reason("no-compute-sanitizer", f"compute-sanitizer: {own_words}"))

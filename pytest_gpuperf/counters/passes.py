@@ -210,8 +210,9 @@ def _settle(taken: Taken, ended: Ended, left: Sequence[Key], report: Path, besid
         # Whoever was ended before it wrote has not seen that there was no kernel.
         unread = Reason("ncu-failed", f"ncu left no report: {_words(ended)}")
     trouble = ncu.trouble(ended.log)
-    if unread is None and trouble and not kernels:
-        unread = Reason("ncu-failed", f"ncu: {trouble}")
+    if unread is None and trouble and (not kernels or story.status is not None):
+        # Where ncu complained and the child came to its end all the same, nobody knows which kernels are missing: a part is never taken for the whole.
+        unread, kernels = Reason("ncu-failed", f"ncu: {trouble}"), {}
     if known is not None and known[1] and not kernels:
         for key in left:
             taken.add(key, known[0])

@@ -72,12 +72,13 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reading:
-    """What a piece of a log holds: its findings, merged, in the order of their first; of how many reports; how many more the tool did not print; whether it stands in it that the tool was there at all."""
+    """What a piece of a log holds: its findings, merged, in the order of their first; of how many reports; how many more the tool did not print; whether it stands in it that the tool was there at all; how many errors its summary counts."""
 
     findings: tuple[Finding, ...]
     reports: int = 0
     unprinted: int = 0
     begun: bool = False
+    summed: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ _HEADS = (
     _Head(re.compile(r"(Error: )?(Failed|Unable|Could not) to? ?(initialize|connect|inject|launch|find|open)"), "trouble"),
 )
 _UNPRINTED = re.compile(r"ERROR SUMMARY: ([\d,]+) errors? (?:were|was) not printed")
+_SUMMED = re.compile(r"(?:ERROR|RACECHECK) SUMMARY: ([\d,]+) (?:errors?|hazards? displayed)\b")
 _AT = r"(?P<kernel>\S.*?)\+0x[0-9a-f]+(?: in (?P<source>\S+:\d+))?"
 _HAZARDS = re.compile(r" \[([\d,]+) hazards?\]$")
 _RACE = re.compile(rf"(?P<what>.*\bRace reported between .+?) at {_AT}$")
@@ -127,15 +129,17 @@ def parse(text: str, tool: str) -> Reading:
     >>> parse("========= COMPUTE-SANITIZER\n========= Something new\n=========     at void a::k<int>(int*)+0x10 in k.cu:3\n", "memcheck").findings[0].story
     'something new in k at k.cu:3'
     """
-    found, unprinted, begun = [], 0, False
+    found, unprinted, begun, summed = [], 0, False, 0
     for head, details in _blocks(text):
         if lost := _UNPRINTED.match(head):
             unprinted += int(lost[1].replace(",", ""))
+        if counted := _SUMMED.match(head):
+            summed += int(counted[1].replace(",", ""))
         kind = next((row.kind for row in _HEADS if row.pattern.match(head)), "finding")
         begun = begun or head == _BANNER
         if kind != "nothing":
             found.append(_finding(head, details, tool, blames=kind == "finding"))
-    return Reading(tuple(merged(found)), len(found), unprinted, begun)
+    return Reading(tuple(merged(found)), len(found), unprinted, begun, summed)
 
 
 def _blocks(text: str) -> Iterator[tuple[str, list[str]]]:
