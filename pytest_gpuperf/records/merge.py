@@ -20,7 +20,7 @@ _INTERRUPTED = Reason("interrupted")
 
 
 def merge(journals: list[Path]) -> dict[str, Any]:
-    """Return the run, as schema 1 has it, that the journals of one session's processes tell of.
+    """Return the run, as the schema has it, that the journals of one session's processes tell of.
 
     A case that was started and did not end is UNMEASURED `interrupted`; one that was collected and never started is only
     counted, in `not_run`. The cases stand in the order of collection. RunFileError where a journal cannot be read.

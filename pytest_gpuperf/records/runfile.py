@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.errors import RunFileError
 from pytest_gpuperf.records.account import account_problems
 from pytest_gpuperf.records.journal import refuse_other_schema
 from pytest_gpuperf.records.merge import merge
-from pytest_gpuperf.records.schema import plain, problems
+from pytest_gpuperf.records.schema import SCHEMA, plain, problems
+from pytest_gpuperf.records.sound import sound
+from pytest_gpuperf.records.upgrade import upgraded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def dumps(run: dict[str, Any]) -> str:
@@ -55,7 +61,7 @@ def write(run: dict[str, Any], path: Path) -> None:
 def load(path: Path) -> dict[str, Any]:
     """Return the run of a run file, of a journal (*.jsonl) or of a directory of journals.
 
-    RunFileError with the file and the cause for what is none of these, is cut off, or has another schema.
+    What has an older schema is upgraded. RunFileError with the file and the cause for what is none of these, is cut off, or has a newer schema.
     """
     if path.is_dir():
         return _load_directory(path)
@@ -99,7 +105,8 @@ def _compact(value: Any) -> str:
 
 def _parsed(text: str, path: Path) -> Any:
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        with _without_collection():
+            return json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         rest = text[error.pos :].strip()
         cause = "it is empty" if not text.strip() else "it is cut off" if not rest else f"no JSON at line {error.lineno}, column {error.colno}"
@@ -108,6 +115,18 @@ def _parsed(text: str, path: Path) -> Any:
     except (ValueError, RecursionError) as error:
         message = f"{path} is not a run file: {error}"
         raise RunFileError(message) from error
+
+
+@contextlib.contextmanager
+def _without_collection() -> Iterator[None]:
+    """Put the garbage collector off: it would look through millions of new objects again and again, none of which is garbage."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _refuse_constant(name: str) -> None:
@@ -120,7 +139,9 @@ def _checked(run: Any, path: Path) -> dict[str, Any]:
         message = f"{path} is not a run file: it has no schema number"
         raise RunFileError(message)
     refuse_other_schema(run["schema"], f"run file {path}")
-    wrong = list(problems(run, unknown=False))
+    if run["schema"] < SCHEMA:
+        run = upgraded(run)
+    wrong = [] if sound(run) else list(problems(run, unknown=False))
     if wrong:
         others = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         message = f"{path} is not a sound run file: {wrong[0]}{others}"

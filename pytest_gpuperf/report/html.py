@@ -58,7 +58,7 @@ class Columns:
 
 
 def render(run: dict[str, Any], reference: dict[str, Any] | None = None) -> str:
-    """Return the page of a run (schema 1) as HTML text; a reference run's values are shown beside, labelled with their origin."""
+    """Return the page of a run as HTML text; a reference run's values are shown beside, labelled with their origin."""
     environment = _environment()
     parts: Any = environment.get_template("parts.html.jinja").module
     joined = beside(run, reference)
