@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.reasons import VERDICTS
-from pytest_gpuperf.records.field import Field
 from pytest_gpuperf.records.fields import RECORDS
 from pytest_gpuperf.records.schema import SCHEMA
+
+if TYPE_CHECKING:
+    from pytest_gpuperf.records.field import Field
 
 Rules = dict[str, Any]
 
@@ -34,7 +36,7 @@ def json_schema() -> Rules:
     >>> made["$id"], made["properties"]["schema"], made["$defs"]["check"]["required"]
     ('urn:pytest-gpuperf:run-file:2', {'description': 'number of this schema', 'const': 2}, ['kind', 'name', 'verdict', 'detail'])
     """
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": IDENTIFIER, "title": f"run file of pytest-gpuperf, schema {SCHEMA}"}
+    head: Rules = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": IDENTIFIER, "title": f"run file of pytest-gpuperf, schema {SCHEMA}"}
     whole = head | _record(RECORDS["run file"])
     whole["properties"]["schema"] = {"description": whole["properties"]["schema"]["description"], "const": SCHEMA}
     return whole | {"$defs": {_named(name): _record(fields) for name, fields in RECORDS.items() if name != "run file"}}

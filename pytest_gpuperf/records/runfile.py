@@ -134,13 +134,12 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(message)
 
 
-def _checked(run: Any, path: Path) -> dict[str, Any]:
-    if not isinstance(run, dict) or "schema" not in run:
+def _checked(read: Any, path: Path) -> dict[str, Any]:
+    if not isinstance(read, dict) or "schema" not in read:
         message = f"{path} is not a run file: it has no schema number"
         raise RunFileError(message)
-    refuse_other_schema(run["schema"], f"run file {path}")
-    if run["schema"] < SCHEMA:
-        run = upgraded(run)
+    refuse_other_schema(read["schema"], f"run file {path}")
+    run: dict[str, Any] = upgraded(read) if read["schema"] < SCHEMA else read
     wrong = [] if sound(run) else list(problems(run, unknown=False))
     if wrong:
         others = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from pytest_gpuperf.reasons import VERDICTS
 from pytest_gpuperf.records.fields import RECORDS
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-Test = Callable[[Any], bool] if TYPE_CHECKING else None
+Test: TypeAlias = Callable[[Any], bool]
 
 _ABSENT = object()
 
@@ -89,4 +87,8 @@ def _record(name: str) -> Test:
 
 def _later(kind: str) -> Test:
     """Return the test of a type, made at its first use: records may hold each other."""
-    return lambda value: _test(kind)(value)
+
+    def later(value: Any) -> bool:
+        return _test(kind)(value)
+
+    return later

@@ -1,0 +1,213 @@
+"""A comparison in words: lines for a terminal, and the same as Markdown for a job summary."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_gpuperf.format import format_margin, format_quantity, plural, shorten, visible
+from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, UNMEASURED
+from pytest_gpuperf.reference.change import FASTER, LESS, MORE, SAME, SLOWER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pytest_gpuperf.reference.change import Change
+    from pytest_gpuperf.reference.compared import Comparison, Gate, Held
+
+Line = tuple[str, dict[str, Any]]
+
+#: How many of a kind are listed without -v, and in Markdown: GitHub shows a job summary up to 1 MiB.
+_LISTED = 20
+_MARKDOWN = 200
+_SAID = 160
+_COLOURS: dict[str, dict[str, Any]] = {
+    FAIL: {"red": True}, SLOWER: {"red": True}, MORE: {}, INCONCLUSIVE: {"yellow": True}, UNMEASURED: {"cyan": True}, SAME: {}, LESS: {}, FASTER: {"green": True},
+}  # fmt: skip
+
+
+def summary(comparison: Comparison) -> str:
+    """Write the counts in one line."""
+    counts = ", ".join(f"{number:,} {verdict}" for verdict, number in comparison.counts.items())
+    others = [f"{len(found):,} {word}" for found, word in ((comparison.missing, "missing"), (comparison.new, "new")) if found]
+    return f"{plural(len(comparison.held), 'measurement')} compared: {', '.join([counts or 'none', *others])}"
+
+
+def lines(comparison: Comparison, verbosity: int = 0) -> list[Line]:
+    """Return the comparison as (text, keywords for `terminalreporter.write_line`): surroundings, exceeded limits, changes, missing and new, counts.
+
+    With verbosity above 0 no list is cut, and what is the SAME is listed too.
+    """
+    limit = None if verbosity > 0 else _LISTED
+    return [*_head(comparison), *_gates(comparison, limit), *_changes(comparison, limit, verbosity), *_odd(comparison, limit), *_end(comparison)]
+
+
+def run_title(run: dict[str, Any]) -> str:
+    """Write which run it is: when, on what, from which commit."""
+    about = run["run"]
+    devices = ", ".join(dict.fromkeys(device["name"] for device in run["devices"])) or "no GPU"
+    commit = f"commit {about['commit'][:10]}{' with changes' if about['dirty'] else ''}" if about["commit"] else "commit unknown"
+    return visible(f"{about['id']}, {str(about['started'])[:16].replace('T', ' ')}, {devices}, {commit}")
+
+
+def _head(comparison: Comparison) -> Iterator[Line]:
+    yield f"compared with {run_title(comparison.reference)}", {"bold": True}
+    moving = [one for one in comparison.differences if one.moves]
+    rest = [one for one in comparison.differences if not one.moves]
+    for one in moving:
+        yield f"  environment: {one} (moves {_listed(one.moves)})", {"yellow": True}
+    if rest:
+        yield f"  also different: {shorten('; '.join(map(str, rest)), 2 * _SAID)}", {}
+    if comparison.other_code:
+        names = ", ".join(dict.fromkeys(_short(one) for one in comparison.other_code))
+        yield f"  other machine code in {plural(len(comparison.other_code), 'measurement')}: {shorten(names, _SAID)}", {}
+    equal = sum(one.same_code is True for one in comparison.held)
+    if equal:
+        yield f"  equal machine code in {plural(equal, 'measurement')}", {}
+
+
+def _gates(comparison: Comparison, limit: int | None) -> Iterator[Line]:
+    for verdict in (FAIL, INCONCLUSIVE, UNMEASURED):
+        found = list(comparison.gates(verdict))
+        for one, judged in found[:limit]:
+            yield f"{verdict:<12} {_subject(one)}  {gate_text(judged)}{_code(one)}", _COLOURS[verdict]
+        yield from _more(found, limit, verdict)
+    for text in comparison.unreached:
+        yield f"no measurement has what the limit {text} is on", {"yellow": True}
+
+
+def gate_text(judged: Gate) -> str:
+    """Write what a limit on a change came to."""
+    change = judged.change
+    allowed = f"allowed {judged.allowed.text.rpartition(':')[2].strip()}"
+    if judged.why:
+        return f"{judged.allowed.name} {change_text(change)} ({allowed}): {judged.why}" if change.old is not None and change.new is not None else f"{judged.allowed.name} ({allowed}): {judged.why}"
+    return f"{judged.allowed.name} {change_text(change)} ({allowed})"
+
+
+def change_text(change: Change) -> str:
+    """Write a change: from what to what, by how much, within which interval.
+
+    >>> from pytest_gpuperf.reference.change import Change
+    >>> change_text(Change("time", "s", 2e-5, 2.1e-5, 1.05, 1.04, 1.06, "SLOWER"))
+    '20.00 us -> 21.00 us, +5.000 % (+4.000 % .. +6.000 %)'
+    >>> change_text(Change("registers", "1", 32.0, 40.0, 1.25, 1.25, 1.25, "MORE"))
+    '32 -> 40, +25.00 %'
+    """
+    old, new = ("no number" if number is None else format_quantity(number, change.unit) for number in (change.old, change.new))
+    text = f"{old} -> {new}"
+    if change.ratio is None or change.low is None or change.high is None:
+        return text
+    text += f", {_share(change.ratio)}"
+    return text if change.low == change.high else f"{text} ({_share(change.low)} .. {_share(change.high)})"
+
+
+def _changes(comparison: Comparison, limit: int | None, verbosity: int) -> Iterator[Line]:
+    gated = {id(one) for one, _ in comparison.gates(FAIL)}
+    for verdict in (SLOWER, FASTER, INCONCLUSIVE, UNMEASURED, *([SAME] if verbosity > 0 else [])):
+        found = [one for one in comparison.held if one.change.verdict == verdict and (id(one) not in gated or verdict != SLOWER)]
+        if verdict in {INCONCLUSIVE, UNMEASURED}:
+            yield from _reasons(found, verdict, limit)
+            continue
+        for one in found[:limit]:
+            yield f"{verdict:<12} {_subject(one)}  {one.change.quantity} {change_text(one.change)}{_code(one)}", _COLOURS[verdict]
+        yield from _more(found, limit, verdict)
+    others = [(one, other) for one in comparison.held for other in one.others]
+    for one, other in others[:limit]:
+        yield f"{other.verdict:<12} {_subject(one)}  {other.quantity} {change_text(other)}{_code(one)}", {}
+    yield from _more(others, limit, "other changes")
+
+
+def _reasons(found: list[Held], verdict: str, limit: int | None) -> Iterator[Line]:
+    """Yield what was not decided, by its reason: a line a reason, then its measurements."""
+    by_code: dict[str, list[Held]] = {}
+    for one in found:
+        by_code.setdefault(one.change.reason.code if one.change.reason else "", []).append(one)
+    for code, members in sorted(by_code.items(), key=lambda item: -len(item[1])):
+        reasons = {str(one.change.reason): one.change.reason for one in members}
+        cause = members[0].change.reason
+        said = (cause.detail or cause.cause.sentence) if cause and len(reasons) == 1 else cause.cause.sentence if cause else ""
+        step = f"; next: {cause.cause.next_step}" if cause else ""
+        yield f"{verdict} {code} ({len(members):,}): {said}{step}", _COLOURS[verdict]
+        shown = members if limit is None else members[:3]
+        for one in shown:
+            detail = f": {one.change.reason.detail}" if len(reasons) > 1 and one.change.reason and one.change.reason.detail else ""
+            numbers = f"  {one.change.quantity} {change_text(one.change)}" if one.change.ratio is not None else ""
+            yield f"    {_subject(one)}{numbers}{detail}", {}
+        if len(members) > len(shown):
+            yield f"    and {len(members) - len(shown):,} more", {}
+
+
+def _odd(comparison: Comparison, limit: int | None) -> Iterator[Line]:
+    for found, word in ((comparison.missing, "missing"), (comparison.new, "new")):
+        for nodeid, name in found[:limit]:
+            yield f"{word:<12} {visible(nodeid)}{'' if name == 'main' else ' ' + visible(name)}", {}
+        yield from _more(found, limit, word)
+
+
+def _end(comparison: Comparison) -> Iterator[Line]:
+    worst = next(iter(comparison.counts), SAME)
+    yield summary(comparison), {"bold": True, **_COLOURS[worst]}
+    if comparison.gated:
+        judged = [gate.verdict for one in comparison.held for gate in one.gates]
+        counts = [f"{judged.count(verdict):,} {verdict}" for verdict in ("PASS", FAIL, INCONCLUSIVE, UNMEASURED) if verdict in judged]
+        yield f"limits on changes: {', '.join(counts) or 'none was reached'}", {"bold": True, **({"red": True} if FAIL in judged else {})}
+
+
+def _more(found: Any, limit: int | None, word: str) -> Iterator[Line]:
+    if limit is not None and len(found) > limit:
+        yield f"and {len(found) - limit:,} more {word} (all of them with -v)", {}
+
+
+def markdown(comparison: Comparison) -> str:
+    """Return the comparison as Markdown: a heading, the surroundings, a table of what changed or could not be decided, what is missing and new."""
+    rows = [f"### GPU performance: {'a limit is exceeded' if comparison.failed() else summary(comparison)}", ""]
+    rows += [f"Compared with {_cell(run_title(comparison.reference))}. {summary(comparison)}.", ""]
+    rows += [f"- environment: {_cell(str(one))} (moves {_listed(one.moves)})" for one in comparison.differences if one.moves]
+    if comparison.other_code:
+        rows.append(f"- other machine code in {plural(len(comparison.other_code), 'measurement')}")
+    changed = [one for one in comparison.held if one.change.verdict not in {SAME, UNMEASURED} or one.others or any(gate.verdict != "PASS" for gate in one.gates)]
+    if changed:
+        rows += ["", "| verdict | measurement | quantity | before → now | change | machine code |", "|---|---|---|---|---|---|"]
+        rows += [row for one in changed[:_MARKDOWN] for row in _rows(one)]
+    if len(changed) > _MARKDOWN:
+        rows += ["", f"and {len(changed) - _MARKDOWN:,} more"]
+    for found, word in ((comparison.missing, "missing"), (comparison.new, "new")):
+        if found:
+            rows += ["", f"{word}: " + ", ".join(f"`{_cell(nodeid)}`" for nodeid, _ in found[:_LISTED]) + (f" and {len(found) - _LISTED:,} more" if len(found) > _LISTED else "")]
+    return "\n".join(rows) + "\n"
+
+
+def _rows(one: Held) -> Iterator[str]:
+    failed = {judged.allowed.name: judged for judged in one.gates if judged.verdict != "PASS"}
+    changes = {change.quantity: change for change in (one.change, *one.others, *(judged.change for judged in failed.values()))}
+    for name, change in changes.items():
+        verdict = failed[name].verdict if name in failed else change.verdict
+        why = f" {change.reason.code}" if change.reason is not None else ""
+        values, _, share = change_text(change).partition(", ")
+        code = {True: "equal", False: "differs", None: ""}[one.same_code]
+        yield f"| {'**FAIL**' if verdict == FAIL else verdict}{why} | `{_cell(_subject(one))}` | {name} | {values.replace('->', '→')} | {share} | {code} |"
+
+
+def _cell(text: str) -> str:
+    return visible(text).replace("|", "\\|").replace("`", "'").replace("\n", " ")
+
+
+def _subject(one: Held) -> str:
+    return visible(one.nodeid) + ("" if one.name == "main" else f" {visible(one.name)}")
+
+
+def _short(one: Held) -> str:
+    return _subject(one).rpartition("::")[2]
+
+
+def _code(one: Held) -> str:
+    return {True: "; equal machine code", False: "; other machine code", None: ""}[one.same_code]
+
+
+def _share(ratio: float) -> str:
+    return format_margin(round(ratio - 1, 8))
+
+
+def _listed(moves: Iterable[str]) -> str:
+    words = {"device": "device times and counters", "code": "compiled code", "host": "host times"}
+    return ", ".join(words[one] for one in moves)
