@@ -75,6 +75,9 @@ OPTIONS: tuple[Option, ...] = (
     Option("ncu", "--gpuperf-ncu", "choice", "auto", "hardware counters of the cases that want some, from one profiled run before the timed one: auto; off; require: a case without its counters fails; cached: those of unchanged code are taken from an earlier run", choices=NCU),
     Option("ncu_replay", "--gpuperf-ncu-replay", "choice", "kernel", "what ncu runs again to collect more counters than fit into one pass: each kernel, or with app-range the whole child, which counts a body as one", choices=REPLAYS),
     Option("reference", "--gpuperf-reference", "path", "", "show this recorded run (a run file or journals) beside the results on the page", metavar="RUN"),
+    Option("compare", "--gpuperf-compare", "run", "", "hold every measurement against this run (a run file, journals, a directory of run files, or 'last'): faster, the same, slower or not decided, with reasons", metavar="RUN|last"),
+    Option("fail_on", "--gpuperf-fail-on", "text", "", "fail the session where a quantity is worse than the run of --gpuperf-compare by more than this, as 'time:+5%,registers:+0,dram_write:+2%'", metavar="LIMITS"),
+    Option("history", "--gpuperf-history", "path", "", "copy the run file into this directory too, which several machines may share; 'last' then looks there, and gpuperf show CASE --history prints the trend", metavar="DIR"),
 )
 
 
@@ -99,6 +102,9 @@ class Config:
     ncu: str = "auto"
     ncu_replay: str = "kernel"
     reference: Path | None = None
+    compare: str = ""
+    fail_on: str = ""
+    history: Path | None = None
     runs: Path = Path("reports/runs")
 
 
@@ -113,7 +119,7 @@ def add_options(parser: pytest.Parser) -> None:
     """Register every option and its ini twin."""
     group = parser.getgroup("gpuperf", "GPU performance budgets (pytest-gpuperf)")
     for option in OPTIONS:
-        settings: dict[str, Any] = {"dest": f"gpuperf_{option.field}", "default": None, "help": f"{option.help} ({option.shown}ini: {option.ini})"}
+        settings: dict[str, Any] = {"dest": f"gpuperf_{option.field}", "default": None, "help": f"{option.help} ({option.shown}ini: {option.ini})".replace("%", "%%")}
         if option.kind == "flag":
             settings["action"] = "store_true"
         elif option.bare is not None:
@@ -188,4 +194,6 @@ def _convert(option: Option, given: Any, where: str, base: Path) -> Any:
         return tuple(str(given or "").replace(",", " ").split())
     if option.kind == "path":
         return base / given if given else None
+    if option.kind == "run":
+        return given if given in {"", "last"} else str(base / given)
     return given

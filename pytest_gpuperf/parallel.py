@@ -20,8 +20,8 @@ def open_recorder(state: State, exit_status: int) -> None:
     """
     config = state.config
     handed = getattr(config, "workerinput", {})
-    run_id = handed.get("gpuperf_run") or new_run_id(state.options.runs)
     try:
+        run_id = handed.get("gpuperf_run") or new_run_id(state.options.runs)
         state.recorder = Recorder(state.options, config.rootpath, run_id, state.worker, ["pytest", *config.invocation_params.args], state.trouble.append)
     except RunFileError as error:
         pytest.exit(f"gpuperf: {error}", returncode=exit_status)

@@ -28,9 +28,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the comparison; status 1 where a limit of --fail-on is exceeded."""
     from pytest_gpuperf.cli.output import say
+    from pytest_gpuperf.records.runfile import load
     from pytest_gpuperf.reference.compared import compare
     from pytest_gpuperf.reference.limits import read_limits
-    from pytest_gpuperf.records.runfile import load
     from pytest_gpuperf.reference.told import lines
 
     limits = read_limits(options.fail_on, "--fail-on") if options.fail_on else ()

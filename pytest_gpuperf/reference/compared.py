@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpuperf.metrics import METRICS
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, UNMEASURED, Reason
 from pytest_gpuperf.reference import pairs
-from pytest_gpuperf.reference.change import CHANGES, LESS, MORE, Change, change, gate, kind_of, number_of, row_of
+from pytest_gpuperf.reference.change import CHANGES, LESS, MORE, SAME, Change, change, gate, kind_of, number_of, row_of
 from pytest_gpuperf.reference.surroundings import Difference, differences
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def _held(new: Side, old: Side, surroundings: _Surroundings, limits: Sequence[Al
     headline, *_ = changes.values()
     gates = tuple(Gate(limit, changes[limit.name], *gate(limit, changes[limit.name])) for limit in wanted)
     others = [one for name in _told(new, old) if name not in changes and (one := changed(name)).verdict in {LESS, MORE}]
-    others += [one for name, one in list(changes.items())[1:] if one.verdict not in {UNMEASURED, INCONCLUSIVE} and one.new != one.old]
+    others += [one for one in list(changes.values())[1:] if one.verdict not in {UNMEASURED, INCONCLUSIVE, SAME}]
     return Held(*new.name, new.device.get("name", ""), new.measurement["cache"] or "", headline, code, tuple(others), gates)
 
 
@@ -167,7 +167,9 @@ def _headline(new: Side, old: Side) -> str:
 
 
 def _asked(measurement: Record, quantity: str) -> bool:
-    return number_of(measurement, quantity) is not None
+    """Say whether there is a number: what neither run can measure, as the time of a body that synchronises in both, is no change."""
+    found = number_of(measurement, quantity)
+    return found is not None and found.value is not None
 
 
 def _told(new: Side, old: Side) -> list[str]:

@@ -42,7 +42,8 @@ class Difference:
 #: Each takes (run, device).
 FACTS: tuple[Fact, ...] = (
     Fact("device", lambda _, device: device.get("name"), (DEVICE, CODE, HOST)),
-    Fact("card", lambda _, device: device.get("uuid")),
+    # Another card is nearly always another machine, whose host is another one too; cards of one model are a per cent or two apart.
+    Fact("card", lambda _, device: device.get("uuid"), (HOST,)),
     Fact("driver", lambda _, device: device.get("driver"), (DEVICE, HOST)),
     Fact("CUDA of the driver", lambda _, device: device.get("cuda"), (DEVICE, HOST)),
     Fact("SM clock", lambda _, device: device.get("sm_clock"), (DEVICE,)),

@@ -102,16 +102,16 @@ def change_text(change: Change) -> str:
 
 
 def _changes(comparison: Comparison, limit: int | None, verbosity: int) -> Iterator[Line]:
-    gated = {id(one) for one, _ in comparison.gates(FAIL)}
+    failed = {(id(one), judged.change.quantity) for one, judged in comparison.gates(FAIL)}
     for verdict in (SLOWER, FASTER, INCONCLUSIVE, UNMEASURED, *([SAME] if verbosity > 0 else [])):
-        found = [one for one in comparison.held if one.change.verdict == verdict and (id(one) not in gated or verdict != SLOWER)]
+        found = [one for one in comparison.held if one.change.verdict == verdict and (id(one), one.change.quantity) not in failed]
         if verdict in {INCONCLUSIVE, UNMEASURED}:
             yield from _reasons(found, verdict, limit)
             continue
         for one in found[:limit]:
             yield f"{verdict:<12} {_subject(one)}  {one.change.quantity} {change_text(one.change)}{_code(one)}", _COLOURS[verdict]
         yield from _more(found, limit, verdict)
-    others = [(one, other) for one in comparison.held for other in one.others]
+    others = [(one, other) for one in comparison.held for other in one.others if (id(one), other.quantity) not in failed]
     for one, other in others[:limit]:
         yield f"{other.verdict:<12} {_subject(one)}  {other.quantity} {change_text(other)}{_code(one)}", {}
     yield from _more(others, limit, "other changes")
@@ -139,9 +139,13 @@ def _reasons(found: list[Held], verdict: str, limit: int | None) -> Iterator[Lin
 
 def _odd(comparison: Comparison, limit: int | None) -> Iterator[Line]:
     for found, word in ((comparison.missing, "missing"), (comparison.new, "new")):
-        for nodeid, name in found[:limit]:
-            yield f"{word:<12} {visible(nodeid)}{'' if name == 'main' else ' ' + visible(name)}", {}
-        yield from _more(found, limit, word)
+        by_case: dict[str, list[str]] = {}
+        for nodeid, name in found:
+            by_case.setdefault(nodeid, []).append(name)
+        cases = list(by_case.items())
+        for nodeid, names in cases[:limit]:
+            yield f"{word:<12} {visible(nodeid)}{'' if names == ['main'] else ' ' + visible(', '.join(names))}", {}
+        yield from _more(cases, limit, f"{word} cases")
 
 
 def _end(comparison: Comparison) -> Iterator[Line]:
@@ -172,8 +176,9 @@ def markdown(comparison: Comparison) -> str:
     if len(changed) > _MARKDOWN:
         rows += ["", f"and {len(changed) - _MARKDOWN:,} more"]
     for found, word in ((comparison.missing, "missing"), (comparison.new, "new")):
-        if found:
-            rows += ["", f"{word}: " + ", ".join(f"`{_cell(nodeid)}`" for nodeid, _ in found[:_LISTED]) + (f" and {len(found) - _LISTED:,} more" if len(found) > _LISTED else "")]
+        cases = list(dict.fromkeys(nodeid for nodeid, _ in found))
+        if cases:
+            rows += ["", f"{word}: " + ", ".join(f"`{_cell(nodeid)}`" for nodeid in cases[:_LISTED]) + (f" and {len(cases) - _LISTED:,} more" if len(cases) > _LISTED else "")]
     return "\n".join(rows) + "\n"
 
 
@@ -181,6 +186,8 @@ def _rows(one: Held) -> Iterator[str]:
     failed = {judged.allowed.name: judged for judged in one.gates if judged.verdict != "PASS"}
     changes = {change.quantity: change for change in (one.change, *one.others, *(judged.change for judged in failed.values()))}
     for name, change in changes.items():
+        if change.verdict == SAME and name not in failed:
+            continue
         verdict = failed[name].verdict if name in failed else change.verdict
         why = f" {change.reason.code}" if change.reason is not None else ""
         values, _, share = change_text(change).partition(", ")

@@ -24,12 +24,15 @@ from pytest_gpuperf.report.compared import compared
 from pytest_gpuperf.report.counters import counted, counters_line
 from pytest_gpuperf.report.curves import curves
 from pytest_gpuperf.report.headline import headline, notices
+from pytest_gpuperf.report.held import headed, held
 from pytest_gpuperf.report.pack import pack
 from pytest_gpuperf.report.qualified import qualified
 from pytest_gpuperf.report.views import Row, draw, facts, picture, recorded, reproduce, rows, thumbnail, trace
 
 if TYPE_CHECKING:
     import jinja2
+
+    from pytest_gpuperf.reference.compared import Comparison
 
 #: Failures that are shown whole; the rest are lines.
 WHOLE_FAILURES = 50
@@ -57,8 +60,8 @@ class Columns:
     keys: dict[str, list[float | None]]
 
 
-def render(run: dict[str, Any], reference: dict[str, Any] | None = None) -> str:
-    """Return the page of a run as HTML text; a reference run's values are shown beside, labelled with their origin."""
+def render(run: dict[str, Any], reference: dict[str, Any] | None = None, comparison: Comparison | None = None) -> str:
+    """Return the page of a run as HTML text; a reference run's values are shown beside, labelled with their origin, and what a comparison says of them."""
     environment = _environment()
     parts: Any = environment.get_template("parts.html.jinja").module
     joined = beside(run, reference)
@@ -66,7 +69,7 @@ def render(run: dict[str, Any], reference: dict[str, Any] | None = None) -> str:
     columns = _columns(table, joined, parts)
     css, script = _asset("page.css") + _asset("curves.css") + _asset("counters.css"), _asset("page.js")
     found = failures(run)
-    verdict, sentence = headline(run)
+    verdict, sentence = headed(comparison, *headline(run))
     counts = case_counts(run)
     return environment.get_template("page.html.jinja").render(
         css=_markup(css),
@@ -84,6 +87,7 @@ def render(run: dict[str, Any], reference: dict[str, Any] | None = None) -> str:
         account=account_line(run),
         counters=counters_line(run),
         qualified=qualified(run),
+        held=held(comparison),
         over_size=curves(run),
         failures=[(failure, [row for row in table if row.case is failure.case]) for failure in found[:WHOLE_FAILURES]],
         more_failures=found[WHOLE_FAILURES:],
@@ -100,10 +104,10 @@ def render(run: dict[str, Any], reference: dict[str, Any] | None = None) -> str:
     )
 
 
-def write(run: dict[str, Any], path: str | os.PathLike[str], reference: dict[str, Any] | None = None) -> Path:
+def write(run: dict[str, Any], path: str | os.PathLike[str], reference: dict[str, Any] | None = None, comparison: Comparison | None = None) -> Path:
     """Write the page of a run to a path, at once or not at all; returns the path. RunFileError where it cannot be written."""
     target = Path(path)
-    text = render(run, reference)
+    text = render(run, reference, comparison)
     temporary: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
