@@ -100,6 +100,14 @@ def _counted(counters: Record, row: Counter) -> Number | None:
     return Number(row.unit, total, total, total, 0.0, "ncu", hole)
 
 
+def compiled_number(compiled: Record, quantity: str) -> Number | None:
+    """Return a quantity of a kernel that was compiled without being launched; None where nobody asked for it."""
+    number, hole = compiled["quantities"].get(quantity), compiled["holes"].get(quantity)
+    if number is None and hole is None:
+        return None
+    return Number(row_of(quantity).unit, number, number or 0.0, number or 0.0, 0.0, "compiler", hole)
+
+
 def change(quantity: str, old: Number | None, new: Number | None, blocked: Reason | None = None) -> Change:
     """Hold a quantity against its reference.
 
@@ -186,6 +194,10 @@ def _said(row: Metric, ratio: Spread) -> tuple[str, Reason | None]:
     return INCONCLUSIVE, Reason("straddles", f"between {_percent(low)} and {_percent(high)} of the reference")
 
 
+def _why(reason: Reason | None) -> str:
+    return "" if reason is None else f"{reason.code}: {reason.detail or reason.cause.sentence}"
+
+
 def _percent(ratio: float) -> str:
     return format_margin(round(ratio - 1, 6)) if math.isfinite(ratio) else "anything"
 
@@ -197,9 +209,9 @@ def gate(allowed: Allowed, one: Change) -> tuple[str, str]:
     worse by more than is allowed. It passes where the whole interval keeps the limit. What is neither is INCONCLUSIVE.
     """
     if one.old is None or one.new is None:
-        return UNMEASURED, str(one.reason)
+        return UNMEASURED, _why(one.reason)
     if one.reason is not None and one.reason.code != "straddles":
-        return one.reason.verdict, str(one.reason)
+        return one.reason.verdict, _why(one.reason)
     bar = allowed.of(one.old)
     worse = allowed.worse * (one.new - one.old)
     ends = [allowed.worse * one.old * (end - 1) for end in (one.low, one.high) if end is not None] or [worse]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpuperf.metrics import METRICS
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, UNMEASURED, Reason
 from pytest_gpuperf.reference import pairs
-from pytest_gpuperf.reference.change import CHANGES, LESS, MORE, SAME, Change, change, gate, kind_of, number_of, row_of
+from pytest_gpuperf.reference.change import CHANGES, LESS, MORE, SAME, Change, change, compiled_number, gate, kind_of, number_of, row_of
+from pytest_gpuperf.reference.code import compiled_pairs, moved_tools
 from pytest_gpuperf.reference.surroundings import Difference, differences
 
 if TYPE_CHECKING:
@@ -52,7 +53,10 @@ class Gate:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Comparison:
-    """What came of it. `missing` and `new` are (node id, measurement); `unreached` are limits that no measurement has the quantity of."""
+    """What came of it. `missing` and `new` are (node id, measurement); `unreached` are limits that no measurement has the quantity of.
+
+    `compiled` are kernels that were compiled without being launched: what the compiler made of them, not how fast they are.
+    """
 
     run: Record
     reference: Record
@@ -62,6 +66,7 @@ class Comparison:
     new: tuple[tuple[str, str], ...]
     unreached: tuple[str, ...]
     gated: bool
+    compiled: tuple[Held, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -76,7 +81,7 @@ class Comparison:
 
     def gates(self, *verdicts: str) -> Iterator[tuple[Held, Gate]]:
         """Yield the limits with one of these verdicts."""
-        for one in self.held:
+        for one in (*self.held, *self.compiled):
             for judged in one.gates:
                 if judged.verdict in verdicts:
                     yield one, judged
@@ -92,7 +97,8 @@ def compare(run: Record, reference: Record, limits: Sequence[Allowed] = ()) -> C
     matched = pairs.match(run, reference)
     surroundings = _Surroundings(run, reference)
     held = [_held(new, old, surroundings, limits) for new, old in matched.pairs]
-    reached = {judged.allowed.name for one in held for judged in one.gates}
+    compiled = [_compiled(*pair, limits) for pair in compiled_pairs(run, reference)]
+    reached = {judged.allowed.name for one in (*held, *compiled) for judged in one.gates}
     rank = {verdict: place for place, verdict in enumerate(CHANGES)}
     return Comparison(
         run,
@@ -103,6 +109,7 @@ def compare(run: Record, reference: Record, limits: Sequence[Allowed] = ()) -> C
         tuple(side.name for side in matched.new),
         tuple(limit.text for limit in limits if limit.name not in reached),
         bool(limits),
+        tuple(compiled),
     )
 
 
@@ -152,6 +159,20 @@ def _held(new: Side, old: Side, surroundings: _Surroundings, limits: Sequence[Al
     others = [one for name in _told(new, old) if name not in changes and (one := changed(name)).verdict in {LESS, MORE}]
     others += [one for one in list(changes.values())[1:] if one.verdict not in {UNMEASURED, INCONCLUSIVE, SAME}]
     return Held(*new.name, new.device.get("name", ""), new.measurement["cache"] or "", headline, code, tuple(others), gates)
+
+
+def _compiled(nodeid: str, here: Record, there: Record, limits: Sequence[Allowed]) -> Held:
+    """Hold a compiled kernel against the one of its name; what compiled them are its surroundings."""
+    known = None if not here["code_hash"] or not there["code_hash"] else here["code_hash"] == there["code_hash"]
+    tools = moved_tools(here, there)
+    blocked = _differs(tools, known) if tools else None
+    wanted = {limit.name: limit for limit in limits if limit.name in here["quantities"] or limit.name in there["quantities"]}
+    names = dict.fromkeys((*wanted, *here["quantities"], *there["quantities"]))
+    changes = {name: change(name, compiled_number(there, name), compiled_number(here, name), blocked) for name in names}
+    gates = tuple(Gate(limit, changes[name], *gate(limit, changes[name])) for name, limit in wanted.items())
+    told = [one for one in changes.values() if one.verdict in {LESS, MORE}]
+    headline = next(iter(told or changes.values()), change("registers", None, None))
+    return Held(nodeid, f"{here['kernel']} on {here['arch']}", "", "", headline, known, tuple(told[1:]), gates)
 
 
 def _differs(moved: Iterable[Difference], code: bool | None) -> Reason:

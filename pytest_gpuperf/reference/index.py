@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pytest_gpuperf.errors import RunFileError
 from pytest_gpuperf.records import runfile
 from pytest_gpuperf.records.account import latest
+from pytest_gpuperf.reference.pairs import Side, compiled_code
 from pytest_gpuperf.reference.surroundings import snapshot
 
 if TYPE_CHECKING:
@@ -194,13 +195,18 @@ def _runs(run: Record, name: str) -> Iterator[tuple[Any, ...]]:
 def _points(run: Record, name: str) -> Iterator[tuple[Any, ...]]:
     for case in latest(run["cases"]):
         for one in case["measurements"]:
-            head, tail = (name, case["device"] or "", case["nodeid"], one["name"]), one["code"]
+            head, tail = (name, case["device"] or "", case["nodeid"], one["name"]), one["code"] or _compiled(case, one)
             for quantity, value in one["values"].items():
                 if value["number"] is not None or quantity == "time":
                     yield (*head, quantity, one["cache"], *_numbers(value), (value["reason"] or {}).get("code"), tail)
             for quantity, counted in (one.get("counters") or {}).items():
                 if counted["number"] is not None:
                     yield (*head, quantity, one["cache"], *_numbers({"source": "ncu", "low": None, "high": None, "systematic": None} | counted), None, tail)
+
+
+def _compiled(case: Record, measurement: Record) -> str | None:
+    hashes = compiled_code(Side(case, measurement, {}))
+    return json.dumps(hashes, sort_keys=True) if hashes else None
 
 
 def _numbers(value: Record) -> tuple[Any, ...]:

@@ -97,9 +97,26 @@ def clocks_differ(new: Side, old: Side) -> str:
 
 
 def same_code(new: Side, old: Side) -> bool | None:
-    """Say whether both ran the same machine code; None where that is not known of both."""
+    """Say whether both ran the same machine code; None where that is not known of both.
+
+    What ran is hashed where the process that measured could see it; else what the compiler made of the kernels that it launched.
+    """
     here, there = new.measurement.get("code"), old.measurement.get("code")
-    return None if here is None or there is None else here == there
+    if here is None or there is None:
+        here, there = compiled_code(new), compiled_code(old)
+    return None if not here or not there else here == there
+
+
+def compiled_code(side: Side) -> dict[str, str] | None:
+    """Return the hashes of the kernels that were compiled for a measurement, by kernel, architecture and signature; None where any is not known."""
+    records = [one for one in side.case.get("compiled") or [] if side.measurement["name"] in one["measurements"]]
+    hashes = {identity(one): one["code_hash"] for one in records}
+    return hashes if hashes and all(hashes.values()) else None
+
+
+def identity(compiled: Record) -> str:
+    """Return what a compiled kernel is known by in two runs."""
+    return " ".join(str(compiled[name]) for name in ("kernel", "arch", "signature"))
 
 
 #: What the clocks of a measurement move.

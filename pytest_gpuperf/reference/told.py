@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.format import format_margin, format_quantity, plural, shorten, visible
-from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, UNMEASURED
+from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, UNMEASURED, Reason
 from pytest_gpuperf.reference.change import FASTER, LESS, MORE, SAME, SLOWER
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ Line = tuple[str, dict[str, Any]]
 
 #: How many of a kind are listed without -v, and in Markdown: GitHub shows a job summary up to 1 MiB.
 _LISTED = 20
+_SUBJECTS = 3
 _MARKDOWN = 200
 _SAID = 160
 _COLOURS: dict[str, dict[str, Any]] = {
@@ -38,7 +39,7 @@ def lines(comparison: Comparison, verbosity: int = 0) -> list[Line]:
     With verbosity above 0 no list is cut, and what is the SAME is listed too.
     """
     limit = None if verbosity > 0 else _LISTED
-    return [*_head(comparison), *_gates(comparison, limit), *_changes(comparison, limit, verbosity), *_odd(comparison, limit), *_end(comparison)]
+    return [*_head(comparison), *_gates(comparison, limit), *_changes(comparison, limit, verbosity), *_undecided(comparison, limit), *_odd(comparison, limit), *_end(comparison)]
 
 
 def run_title(run: dict[str, Any]) -> str:
@@ -66,22 +67,22 @@ def _head(comparison: Comparison) -> Iterator[Line]:
 
 
 def _gates(comparison: Comparison, limit: int | None) -> Iterator[Line]:
-    for verdict in (FAIL, INCONCLUSIVE, UNMEASURED):
-        found = list(comparison.gates(verdict))
-        for one, judged in found[:limit]:
-            yield f"{verdict:<12} {_subject(one)}  {gate_text(judged)}{_code(one)}", _COLOURS[verdict]
-        yield from _more(found, limit, verdict)
+    found = list(comparison.gates(FAIL))
+    for one, judged in found[:limit]:
+        yield f"{FAIL:<12} {_subject(one)}  {gate_text(judged)}{_code(one)}", _COLOURS[FAIL]
+    yield from _more(found, limit, FAIL)
     for text in comparison.unreached:
         yield f"no measurement has what the limit {text} is on", {"yellow": True}
 
 
 def gate_text(judged: Gate) -> str:
     """Write what a limit on a change came to."""
-    change = judged.change
-    allowed = f"allowed {judged.allowed.text.rpartition(':')[2].strip()}"
-    if judged.why:
-        return f"{judged.allowed.name} {change_text(change)} ({allowed}): {judged.why}" if change.old is not None and change.new is not None else f"{judged.allowed.name} ({allowed}): {judged.why}"
-    return f"{judged.allowed.name} {change_text(change)} ({allowed})"
+    return f"{judged.change.quantity} {change_text(judged.change)} ({allowed_text(judged)})"
+
+
+def allowed_text(judged: Gate) -> str:
+    """Write what a limit allows."""
+    return f"allowed {judged.allowed.text.rpartition(':')[2].strip()}"
 
 
 def change_text(change: Change) -> str:
@@ -103,36 +104,50 @@ def change_text(change: Change) -> str:
 
 def _changes(comparison: Comparison, limit: int | None, verbosity: int) -> Iterator[Line]:
     failed = {(id(one), judged.change.quantity) for one, judged in comparison.gates(FAIL)}
-    for verdict in (SLOWER, FASTER, INCONCLUSIVE, UNMEASURED, *([SAME] if verbosity > 0 else [])):
+    for verdict in (SLOWER, FASTER, *([SAME] if verbosity > 0 else [])):
         found = [one for one in comparison.held if one.change.verdict == verdict and (id(one), one.change.quantity) not in failed]
-        if verdict in {INCONCLUSIVE, UNMEASURED}:
-            yield from _reasons(found, verdict, limit)
-            continue
         for one in found[:limit]:
             yield f"{verdict:<12} {_subject(one)}  {one.change.quantity} {change_text(one.change)}{_code(one)}", _COLOURS[verdict]
         yield from _more(found, limit, verdict)
     others = [(one, other) for one in comparison.held for other in one.others if (id(one), other.quantity) not in failed]
+    others += [(one, other) for one, other in compiled_changes(comparison) if (id(one), other.quantity) not in failed]
     for one, other in others[:limit]:
         yield f"{other.verdict:<12} {_subject(one)}  {other.quantity} {change_text(other)}{_code(one)}", {}
     yield from _more(others, limit, "other changes")
 
 
-def _reasons(found: list[Held], verdict: str, limit: int | None) -> Iterator[Line]:
-    """Yield what was not decided, by its reason: a line a reason, then its measurements."""
-    by_code: dict[str, list[Held]] = {}
-    for one in found:
-        by_code.setdefault(one.change.reason.code if one.change.reason else "", []).append(one)
-    for code, members in sorted(by_code.items(), key=lambda item: -len(item[1])):
-        reasons = {str(one.change.reason): one.change.reason for one in members}
-        cause = members[0].change.reason
-        said = (cause.detail or cause.cause.sentence) if cause and len(reasons) == 1 else cause.cause.sentence if cause else ""
-        step = f"; next: {cause.cause.next_step}" if cause else ""
-        yield f"{verdict} {code} ({len(members):,}): {said}{step}", _COLOURS[verdict]
-        shown = members if limit is None else members[:3]
-        for one in shown:
-            detail = f": {one.change.reason.detail}" if len(reasons) > 1 and one.change.reason and one.change.reason.detail else ""
-            numbers = f"  {one.change.quantity} {change_text(one.change)}" if one.change.ratio is not None else ""
-            yield f"    {_subject(one)}{numbers}{detail}", {}
+def compiled_changes(comparison: Comparison) -> Iterator[tuple[Held, Change]]:
+    """Yield what the compiler made otherwise."""
+    for one in comparison.compiled:
+        yield from ((one, change) for change in (one.change, *one.others) if change.verdict in {LESS, MORE})
+
+
+def undecided(comparison: Comparison) -> dict[tuple[str, str], list[tuple[Held, Change, str]]]:
+    """Return what is not decided by (verdict, code of its reason): the measurement, the change, and what a limit on it allows; the largest group first."""
+    found: dict[tuple[str, str], list[tuple[Held, Change, str]]] = {}
+    for one in (*comparison.held, *comparison.compiled):
+        allowed = {judged.change.quantity: (judged.change, judged.verdict, allowed_text(judged)) for judged in one.gates}
+        # By a limit the headline is judged by that: what it allows may be decided where the change itself is not.
+        measured = {one.change.quantity: (one.change, one.change.verdict, "")} if one.device or one.cache else {}
+        told = measured | allowed
+        for change, verdict, text in told.values():
+            if verdict in {INCONCLUSIVE, UNMEASURED}:
+                code = change.reason.code if change.reason is not None else "straddles"
+                found.setdefault((verdict, code), []).append((one, change, text))
+    return dict(sorted(found.items(), key=lambda item: -len(item[1])))
+
+
+def _undecided(comparison: Comparison, limit: int | None) -> Iterator[Line]:
+    for (verdict, code), members in undecided(comparison).items():
+        reason = Reason(code)
+        details = {change.reason.detail for _, change, _ in members if change.reason is not None}
+        said = details.pop() if len(details) == 1 and code != "straddles" else ""
+        yield f"{verdict} {code} ({len(members):,}): {said or reason.cause.sentence}; next: {reason.cause.next_step}", _COLOURS[verdict]
+        shown = members if limit is None else members[:_SUBJECTS]
+        for one, change, text in shown:
+            numbers = f"  {change.quantity} {change_text(change)}" if change.ratio is not None else f"  {change.quantity}"
+            own = f": {change.reason.detail}" if not said and code != "straddles" and change.reason is not None and change.reason.detail else ""
+            yield f"    {_subject(one)}{numbers}{f' ({text})' if text else ''}{own}", {}
         if len(members) > len(shown):
             yield f"    and {len(members) - len(shown):,} more", {}
 
@@ -152,7 +167,7 @@ def _end(comparison: Comparison) -> Iterator[Line]:
     worst = next(iter(comparison.counts), SAME)
     yield summary(comparison), {"bold": True, **_COLOURS[worst]}
     if comparison.gated:
-        judged = [gate.verdict for one in comparison.held for gate in one.gates]
+        judged = [gate.verdict for one in (*comparison.held, *comparison.compiled) for gate in one.gates]
         counts = [f"{judged.count(verdict):,} {verdict}" for verdict in ("PASS", FAIL, INCONCLUSIVE, UNMEASURED) if verdict in judged]
         yield f"limits on changes: {', '.join(counts) or 'none was reached'}", {"bold": True, **({"red": True} if FAIL in judged else {})}
 
@@ -169,7 +184,7 @@ def markdown(comparison: Comparison) -> str:
     rows += [f"- environment: {_cell(str(one))} (moves {_listed(one.moves)})" for one in comparison.differences if one.moves]
     if comparison.other_code:
         rows.append(f"- other machine code in {plural(len(comparison.other_code), 'measurement')}")
-    changed = [one for one in comparison.held if one.change.verdict not in {SAME, UNMEASURED} or one.others or any(gate.verdict != "PASS" for gate in one.gates)]
+    changed = [one for one in (*comparison.held, *comparison.compiled) if one.change.verdict not in {SAME, UNMEASURED} or one.others or any(gate.verdict != "PASS" for gate in one.gates)]
     if changed:
         rows += ["", "| verdict | measurement | quantity | before → now | change | machine code |", "|---|---|---|---|---|---|"]
         rows += [row for one in changed[:_MARKDOWN] for row in _rows(one)]

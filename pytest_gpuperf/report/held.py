@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_gpuperf.format import plural, visible
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNMEASURED
 from pytest_gpuperf.reference.change import FASTER, LESS, MORE, SAME, SLOWER
-from pytest_gpuperf.reference.told import change_text, gate_text, run_title, summary
+from pytest_gpuperf.reference.told import allowed_text, change_text, run_title, summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,8 +86,9 @@ def _lines(comparison: Comparison) -> Iterator[Line]:
     for verdict in (FAIL, INCONCLUSIVE, UNMEASURED):
         for one, judged in comparison.gates(verdict):
             failed.add((id(one), judged.change.quantity))
-            yield _line(one, verdict, verdict, judged.change.quantity, gate_text(judged).partition(" ")[2], "")
-    for one in comparison.held:
+            why = "" if verdict == FAIL else judged.why
+            yield _line(one, verdict, verdict, judged.change.quantity, f"{change_text(judged.change)} ({allowed_text(judged)})", why)
+    for one in (*comparison.held, *comparison.compiled):
         for change in (one.change, *one.others):
             if change.verdict not in {SAME, UNMEASURED} and (id(one), change.quantity) not in failed:
                 reason = change.reason
