@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,13 +29,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the comparison; status 1 where a limit of --fail-on is exceeded."""
     from pytest_gpuperf.cli.output import say
-    from pytest_gpuperf.records.runfile import load
-    from pytest_gpuperf.reference.compared import compare
+    from pytest_gpuperf.reference.compared import compare, quantities
     from pytest_gpuperf.reference.limits import read_limits
+    from pytest_gpuperf.reference.slim import LARGE, load_both
     from pytest_gpuperf.reference.told import lines
 
     limits = read_limits(options.fail_on, "--fail-on") if options.fail_on else ()
-    reference, now = load(options.reference), load(options.run)
+    # The page shows the reference's samples, so it needs all of it.
+    large = LARGE if options.page is None else sys.maxsize
+    reference, now = load_both(options.reference, options.run, quantities(limits), large)
     comparison = compare(now, reference, limits)
     say(text for text, _ in lines(comparison, int(options.verbose)))
     _write(comparison, options)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pytest_gpuperf.errors import RunFileError
 from pytest_gpuperf.records.account import account_problems
+from pytest_gpuperf.records.collection import without_collection
 from pytest_gpuperf.records.journal import refuse_other_schema
 from pytest_gpuperf.records.merge import merge
 from pytest_gpuperf.records.schema import SCHEMA, plain, problems
 from pytest_gpuperf.records.sound import sound
 from pytest_gpuperf.records.upgrade import upgraded
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def dumps(run: dict[str, Any]) -> str:
@@ -75,7 +72,8 @@ def load(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         message = f"{path} is not a run file: not text (byte {error.start})"
         raise RunFileError(message) from error
-    return _checked(_parsed(text, path), path)
+    with without_collection():
+        return _checked(_parsed(text, path), path)
 
 
 def thin(run: dict[str, Any], limit_bytes: int = 2_000_000) -> dict[str, Any]:
@@ -105,8 +103,7 @@ def _compact(value: Any) -> str:
 
 def _parsed(text: str, path: Path) -> Any:
     try:
-        with _without_collection():
-            return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         rest = text[error.pos :].strip()
         cause = "it is empty" if not text.strip() else "it is cut off" if not rest else f"no JSON at line {error.lineno}, column {error.colno}"
@@ -115,18 +112,6 @@ def _parsed(text: str, path: Path) -> Any:
     except (ValueError, RecursionError) as error:
         message = f"{path} is not a run file: {error}"
         raise RunFileError(message) from error
-
-
-@contextlib.contextmanager
-def _without_collection() -> Iterator[None]:
-    """Put the garbage collector off: it would look through millions of new objects again and again, none of which is garbage."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def _refuse_constant(name: str) -> None:

@@ -67,21 +67,28 @@ def _items(kind: str) -> Test:
 
 def _record(name: str) -> Test:
     """Return what tells whether a value is a record: by the type alone where that is enough, which it is for most fields."""
-    rows: list[tuple[str, bool, frozenset[type], Test]] = []
+    rows: list[tuple[str, bool, frozenset[type], bool, Test]] = []
 
     def test(value: Any) -> bool:
         if type(value) is not dict:
             return False
-        for key, required, exact, deep in rows:
+        for key, required, exact, numeric, deep in rows:
             held = value.get(key, _ABSENT)
-            if type(held) not in exact and (required if held is _ABSENT else not deep(held)):
+            kind = type(held)
+            if kind in exact:
+                continue
+            if numeric and kind is float:
+                if held - held == 0.0:  # neither infinite nor NaN
+                    continue
+                return False
+            if required if held is _ABSENT else not deep(held):
                 return False
         return True
 
     for field in RECORDS[name]:
         bare = field.type.removesuffix("?")
         exact = _EXACT.get(bare, frozenset()) | (frozenset({type(None)}) if bare != field.type else frozenset())
-        rows.append((field.name, field.required, exact, _later(field.type)))
+        rows.append((field.name, field.required, exact, bare == "number", _later(field.type)))
     return test
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,6 @@ from pytest_gpuperf.format import format_margin
 from pytest_gpuperf.metrics import Metric, metric
 from pytest_gpuperf.reasons import INCONCLUSIVE, UNMEASURED, Reason
 from pytest_gpuperf.reference.surroundings import CODE, DEVICE, HOST
-from pytest_gpuperf.stats import DIVIDE, Spread, propagate
 
 if TYPE_CHECKING:
     from pytest_gpuperf.reference.limits import Allowed
@@ -56,6 +56,7 @@ class Number:
     reason: Record | None
 
 
+@functools.lru_cache(4096)
 def row_of(quantity: str) -> Metric:
     """Return the row of a quantity by its name in a record, as time.p95 or dram__bytes_write.sum; one that this version does not know is a count.
 
@@ -69,6 +70,7 @@ def row_of(quantity: str) -> Metric:
     return counted.metric if counted is not None else Metric(quantity, "1", "less", ("p50",), (), "", "", exact=True)
 
 
+@functools.lru_cache(4096)
 def kind_of(row: Metric) -> str:
     """Say what a change of the surroundings must move to move a quantity: the device's times, the compiler's code, or the host's times."""
     if row.source == "host" or row.name in {"api_calls", "api_time", "synchronizations"}:
@@ -128,7 +130,7 @@ def change(quantity: str, old: Number | None, new: Number | None, blocked: Reaso
         numbers = (old.value if old is not None else None, new.value if new is not None else None)
         return Change(quantity, unit, *numbers, None, None, None, UNMEASURED, hole or Reason("no-measurement"))
     ratio = _ratio(old, new)
-    ends: tuple[float | None, float | None, float | None] = (ratio.number, *ratio.bounds) if ratio is not None else (None, None, None)
+    ends: tuple[float | None, float | None, float | None] = ratio if ratio is not None else (None, None, None)
     undecided = blocked or _doubt(old, new)
     if undecided is not None:
         return Change(quantity, unit, old.value, new.value, *ends, undecided.verdict, undecided)
@@ -136,7 +138,7 @@ def change(quantity: str, old: Number | None, new: Number | None, blocked: Reaso
         verdict = SAME if old.value == new.value else None
         reason = None if verdict else Reason("zero-ratio", "it was 0, so there is no ratio") if not row.exact else None
         return Change(quantity, unit, old.value, new.value, *ends, verdict or (INCONCLUSIVE if reason else MORE), reason)
-    verdict, reason = _said(row, ratio)
+    verdict, reason = _said(row, *ratio)
     return Change(quantity, unit, old.value, new.value, *ends, verdict, reason)
 
 
@@ -169,18 +171,21 @@ def _doubt(old: Number, new: Number) -> Reason | None:
     return None
 
 
-def _ratio(old: Number, new: Number) -> Spread | None:
-    """Return new / old. The clock's shift of two processes is not one shift: kernels were seen to differ by it from process to process."""
+def _ratio(old: Number, new: Number) -> tuple[float, float, float] | None:
+    """Return new / old with the least and the most that it can be for numbers inside both intervals; None where the old one cannot be told from 0.
+
+    The clock's shift counts on both sides: kernels were seen to differ by it from one process to another.
+    """
     assert old.value is not None
     assert new.value is not None
-    if old.low == old.high and new.low == new.high and not (old.shift or new.shift):
-        return Spread(new.value / old.value, new.value / old.value, new.value / old.value) if old.value else None
-    return propagate(DIVIDE, Spread(new.value, new.low, new.high, {"new": new.shift}), Spread(old.value, old.low, old.high, {"old": old.shift}))
+    least, most = old.low - old.shift, old.high + old.shift
+    if least <= 0:
+        return None
+    return new.value / old.value, max(0.0, new.low - new.shift) / most, (new.high + new.shift) / least
 
 
-def _said(row: Metric, ratio: Spread) -> tuple[str, Reason | None]:
-    low, high = ratio.bounds
-    number, bar = ratio.number, 1 + NOTEWORTHY
+def _said(row: Metric, number: float, low: float, high: float) -> tuple[str, Reason | None]:
+    bar = 1 + NOTEWORTHY
     counts = row.exact and low == high
     more, less = (MORE, LESS) if row.source not in {"device", "host", "cupti"} or row.exact else (SLOWER, FASTER) if row.better == "less" else (FASTER, SLOWER)
     if counts and row.source != "ncu":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.metrics import METRICS
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, UNMEASURED, Reason
+from pytest_gpuperf.records.collection import without_collection
 from pytest_gpuperf.reference import pairs
 from pytest_gpuperf.reference.change import CHANGES, LESS, MORE, SAME, Change, change, compiled_number, gate, kind_of, number_of, row_of
 from pytest_gpuperf.reference.code import compiled_pairs, moved_tools
@@ -94,6 +95,16 @@ class Comparison:
 
 def compare(run: Record, reference: Record, limits: Sequence[Allowed] = ()) -> Comparison:
     """Hold a run against a reference. Neither is changed; worst first, then in the order of the run."""
+    with without_collection():
+        return _compare(run, reference, limits)
+
+
+def quantities(limits: Sequence[Allowed] = ()) -> tuple[str, ...]:
+    """Return the quantities that a comparison looks at."""
+    return tuple(dict.fromkeys((*HEADLINES, *_COUNTS, *(limit.name for limit in limits))))
+
+
+def _compare(run: Record, reference: Record, limits: Sequence[Allowed]) -> Comparison:
     matched = pairs.match(run, reference)
     surroundings = _Surroundings(run, reference)
     held = [_held(new, old, surroundings, limits) for new, old in matched.pairs]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
+import os
 import sqlite3
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,6 +14,7 @@ from pytest_gpuperf.errors import RunFileError
 from pytest_gpuperf.records import runfile
 from pytest_gpuperf.records.account import latest
 from pytest_gpuperf.reference.pairs import Side, compiled_code
+from pytest_gpuperf.reference.slim import executor
 from pytest_gpuperf.reference.surroundings import snapshot
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ FORM = 1
 _PATIENCE_S = 1.0
 #: Run files that are read before what they hold is written: a process that ends in the middle loses that much of its work.
 _BATCH = 200
+#: From so many files on, processes share the reading; more of them than this only wait for the one that writes.
+_MANY, _PROCESSES = 64, 8
 
 _TABLES = """
 create table if not exists file (name text primary key, size integer, changed integer, trouble text);
@@ -136,9 +141,8 @@ class Index:
             fresh = [name for name, stamp in self._files.items() if known.get(name) != stamp]
             if stale:
                 _forget(connection, stale)
-            for start in range(0, len(fresh), _BATCH):
-                # Read first, then written at once: the database is held for a moment only.
-                found = [_read(self.directory / name, *self._files[name]) for name in fresh[start : start + _BATCH]]
+            # Read first, then written at once: the database is held for a moment only.
+            for found in _batches(_all(self.directory, {name: self._files[name] for name in fresh})):
                 _add(connection, found)
         except BaseException:
             connection.close()
@@ -175,6 +179,22 @@ def _listed(directory: Path) -> dict[str, tuple[int, int]]:
         message = f"cannot read the history {directory}: {error.strerror or error}"
         raise RunFileError(message) from error
     return found
+
+
+def _all(directory: Path, files: dict[str, tuple[int, int]]) -> Iterator[Read]:
+    """Read files: many of them by several processes."""
+    jobs = [(directory / name, *stamp) for name, stamp in files.items()]
+    workers = min(os.cpu_count() or 1, _PROCESSES)
+    if len(jobs) < _MANY or workers == 1:
+        yield from itertools.starmap(_read, jobs)
+        return
+    with executor(workers) as pool:
+        yield from pool.map(_read, *zip(*jobs, strict=True), chunksize=_MANY // 8)
+
+
+def _batches(found: Iterator[Read]) -> Iterator[list[Read]]:
+    while batch := list(itertools.islice(found, _BATCH)):
+        yield batch
 
 
 def _read(path: Path, size: int, changed: int) -> Read:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import statistics
 from typing import Any
 
 from pytest_gpuperf.reasons import Reason
@@ -83,8 +82,8 @@ def clock(measurement: Record) -> float | None:
     1867.5
     """
     kept = [row for row in measurement.get("evidence") or [] if not row.get("discarded")]
-    read = [value for row in kept if (value := row.get("effective_clock") or row.get("sm_clock")) is not None]
-    return statistics.median(read) if read else None
+    read = sorted([value for row in kept if (value := row.get("effective_clock") or row.get("sm_clock")) is not None])
+    return (read[(len(read) - 1) // 2] + read[len(read) // 2]) / 2 if read else None
 
 
 def clocks_differ(new: Side, old: Side) -> str:
