@@ -106,7 +106,8 @@ def _parsed(text: str, path: Path) -> Any:
         return json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         rest = text[error.pos :].strip()
-        cause = "it is empty" if not text.strip() else "it is cut off" if not rest else f"no JSON at line {error.lineno}, column {error.colno}"
+        cut = not rest or error.msg.startswith("Unterminated string")
+        cause = "it is empty" if not text.strip() else "it is cut off" if cut else f"no JSON at line {error.lineno}, column {error.colno}"
         message = f"{path} is not a run file: {cause}"
         raise RunFileError(message) from error
     except (ValueError, RecursionError) as error:

@@ -54,7 +54,7 @@ class Gate:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Comparison:
-    """What came of it. `missing` and `new` are (node id, measurement); `unreached` are limits that no measurement has the quantity of.
+    """What came of it. `missing` and `new` are (node id, measurement), `deselected` how many this session was told to leave out; `unreached` are limits that no measurement has the quantity of.
 
     `compiled` are kernels that were compiled without being launched: what the compiler made of them, not how fast they are.
     """
@@ -68,6 +68,7 @@ class Comparison:
     unreached: tuple[str, ...]
     gated: bool
     compiled: tuple[Held, ...] = ()
+    deselected: int = 0
 
     @property
     def counts(self) -> dict[str, int]:
@@ -109,6 +110,8 @@ def _compare(run: Record, reference: Record, limits: Sequence[Allowed]) -> Compa
     surroundings = _Surroundings(run, reference)
     held = [_held(new, old, surroundings, limits) for new, old in matched.pairs]
     compiled = [_compiled(*pair, limits) for pair in compiled_pairs(run, reference)]
+    deselected = {item["nodeid"] for item in run["deselected"]}
+    missing = [side.name for side in matched.missing if side.case["nodeid"] not in deselected]
     reached = {judged.allowed.name for one in (*held, *compiled) for judged in one.gates}
     rank = {verdict: place for place, verdict in enumerate(CHANGES)}
     return Comparison(
@@ -116,11 +119,12 @@ def _compare(run: Record, reference: Record, limits: Sequence[Allowed]) -> Compa
         reference,
         tuple(surroundings.all()),
         tuple(sorted(held, key=lambda one: (all(judged.verdict != FAIL for judged in one.gates), rank[one.change.verdict], -(one.change.ratio or 0)))),
-        tuple(side.name for side in matched.missing),
+        tuple(missing),
         tuple(side.name for side in matched.new),
         tuple(limit.text for limit in limits if limit.name not in reached),
         bool(limits),
         tuple(compiled),
+        len(matched.missing) - len(missing),
     )
 
 

@@ -126,7 +126,7 @@ class Index:
         self.said.append(f"{path} cannot be used ({cause}): worked in memory")
         memory = sqlite3.connect(":memory:")
         with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_PATIENCE_S)) as there:
-            there.backup(memory)
+            _copy(there, memory)
         try:
             return self._synchronised(memory)
         except sqlite3.Error:
@@ -148,6 +148,16 @@ class Index:
             connection.close()
             raise
         return connection
+
+
+def _copy(there: sqlite3.Connection, memory: sqlite3.Connection) -> None:
+    """Copy the rows. Not by SQLite's backup, which waits for as long as another process holds the file."""
+    _prepare(memory)
+    if there.execute("pragma user_version").fetchone() != (FORM,):
+        return
+    with memory:
+        for name, places in (("file", 4), ("run", 8), ("point", 14)):
+            memory.executemany(f"insert into {name} values ({','.join('?' * places)})", there.execute(f"select * from {name}"))  # noqa: S608 - our own names
 
 
 def _connected(path: Path) -> sqlite3.Connection:

@@ -29,7 +29,8 @@ _COLOURS: dict[str, dict[str, Any]] = {
 def summary(comparison: Comparison) -> str:
     """Write the counts in one line."""
     counts = ", ".join(f"{number:,} {verdict}" for verdict, number in comparison.counts.items())
-    others = [f"{len(found):,} {word}" for found, word in ((comparison.missing, "missing"), (comparison.new, "new")) if found]
+    words = ((len(comparison.missing), "missing"), (comparison.deselected, "deselected"), (len(comparison.new), "new"))
+    others = [f"{number:,} {word}" for number, word in words if number]
     return f"{plural(len(comparison.held), 'measurement')} compared: {', '.join([counts or 'none', *others])}"
 
 
