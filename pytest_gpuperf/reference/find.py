@@ -14,11 +14,21 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 
 LAST = "last"
+#: Characters of a run file's name that are the second of its start.
+_SECOND = len("20261121T101500")
 
 
 def candidates(where: Path) -> list[Path]:
-    """Return the run files in a directory, newest first: their names begin with the time."""
-    return sorted((path for path in where.glob("*.json") if not path.name.startswith(".")), key=lambda path: path.name, reverse=True)
+    """Return the run files in a directory, newest first: their names begin with the second, and within one the time of writing tells."""
+    return sorted((path for path in where.glob("*.json") if not path.name.startswith(".")), key=_age, reverse=True)
+
+
+def _age(path: Path) -> tuple[str, int, str]:
+    try:
+        written = path.stat().st_mtime_ns
+    except OSError:  # gone meanwhile
+        written = 0
+    return path.name[:_SECOND], written, path.name
 
 
 def check(spec: str) -> None:

@@ -33,14 +33,14 @@ _BATCH = 200
 #: From so many files on, processes share the reading; more of them than this only wait for the one that writes.
 _MANY, _PROCESSES = 64, 8
 
-_TABLES = """
-create table if not exists file (name text primary key, size integer, changed integer, trouble text);
-create table if not exists run (name text, uuid text, id text, started text, noted text, dirty integer, model text, surroundings text, primary key (name, uuid));
-create table if not exists point (name text, uuid text, nodeid text, measurement text, quantity text, cache text, unit text, source text,
-    number real, low real, high real, systematic real, reason text, code text);
-create index if not exists of_case on point (nodeid, quantity);
-create index if not exists of_file on point (name);
-"""
+_TABLES = (
+    "create table file (name text primary key, size integer, changed integer, trouble text)",
+    "create table run (name text, uuid text, id text, started text, noted text, dirty integer, model text, surroundings text, primary key (name, uuid))",
+    "create table point (name text, uuid text, nodeid text, measurement text, quantity text, cache text, unit text, source text,"
+    " number real, low real, high real, systematic real, reason text, code text)",
+    "create index of_case on point (nodeid, quantity)",
+    "create index of_file on point (name)",
+)
 _POINT = "insert into point values (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 
 
@@ -140,7 +140,8 @@ class Index:
             stale = [name for name in known if name not in self._files]
             fresh = [name for name, stamp in self._files.items() if known.get(name) != stamp]
             if stale:
-                _forget(connection, stale)
+                with connection:
+                    _forget(connection, stale)
             # Read first, then written at once: the database is held for a moment only.
             for found in _batches(_all(self.directory, {name: self._files[name] for name in fresh})):
                 _add(connection, found)
@@ -165,15 +166,23 @@ def _connected(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    (form,) = connection.execute("pragma user_version").fetchone()
-    tables = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
-    if form == FORM and {"file", "run", "point"} <= tables:
+    """Make the tables where they are not there, or of another form: looked at again once nobody else can make them."""
+    if _ready(connection):
         return
     with connection:
-        for name in tables:
+        connection.execute("begin immediate")
+        if _ready(connection):
+            return
+        for (name,) in connection.execute("select name from sqlite_master where type = 'table'").fetchall():
             connection.execute(f'drop table "{name}"')
-        connection.executescript(_TABLES)
+        for statement in _TABLES:
+            connection.execute(statement)
         connection.execute(f"pragma user_version = {FORM}")
+
+
+def _ready(connection: sqlite3.Connection) -> bool:
+    tables = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
+    return connection.execute("pragma user_version").fetchone() == (FORM,) and {"file", "run", "point"} <= tables
 
 
 def _listed(directory: Path) -> dict[str, tuple[int, int]]:
@@ -244,15 +253,15 @@ def _numbers(value: Record) -> tuple[Any, ...]:
 
 
 def _forget(connection: sqlite3.Connection, names: Iterable[str]) -> None:
-    with connection:
-        for table in ("file", "run", "point"):
-            connection.executemany(f"delete from {table} where name = ?", [(name,) for name in names])  # noqa: S608 - our own names
+    for table in ("file", "run", "point"):
+        connection.executemany(f"delete from {table} where name = ?", [(name,) for name in names])  # noqa: S608 - our own names
 
 
 def _add(connection: sqlite3.Connection, found: list[Read]) -> None:
-    # Whoever indexes the same files at the same time writes the same rows.
-    _forget(connection, [one.name for one in found])
+    """Write what files hold, in one transaction: whoever indexes the same files at the same time puts the same rows in their place."""
     with connection:
+        connection.execute("begin immediate")
+        _forget(connection, [one.name for one in found])
         connection.executemany("insert or replace into file values (?,?,?,?)", [(one.name, one.size, one.changed, one.trouble) for one in found])
         connection.executemany("insert or replace into run values (?,?,?,?,?,?,?,?)", [row for one in found for row in one.runs])
         connection.executemany(_POINT, [row for one in found for row in one.points])
