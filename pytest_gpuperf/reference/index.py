@@ -36,8 +36,7 @@ _MANY, _PROCESSES = 64, 8
 _TABLES = (
     "create table file (name text primary key, size integer, changed integer, trouble text)",
     "create table run (name text, uuid text, id text, started text, noted text, dirty integer, model text, surroundings text, primary key (name, uuid))",
-    "create table point (name text, uuid text, nodeid text, measurement text, quantity text, cache text, unit text, source text,"
-    " number real, low real, high real, systematic real, reason text, code text)",
+    "create table point (name text, uuid text, nodeid text, measurement text, quantity text, cache text, unit text, source text, number real, low real, high real, systematic real, reason text, code text)",
     "create index of_case on point (nodeid, quantity)",
     "create index of_file on point (name)",
 )
