@@ -31,6 +31,7 @@ def dumps(run: dict[str, Any]) -> str:
     return "{" + ",\n".join(lines) + "}\n"
 
 
+@without_collection()
 def write(run: dict[str, Any], path: Path) -> None:
     """Write a run file atomically: at every moment `path` holds the old file or the whole new one, after a power cut too.
 

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from pytest_gpuperf.errors import RunFileError
 from pytest_gpuperf.format import format_margin, format_quantity, plural, shorten, visible
 from pytest_gpuperf.reasons import PASS
+from pytest_gpuperf.records.collection import without_collection
 from pytest_gpuperf.report.account import READING_ORDER, account_line, case_counts, failures, groups, simulated
 from pytest_gpuperf.report.beside import Beside, beside, commit_of, surroundings
 from pytest_gpuperf.report.compared import compared
@@ -60,6 +61,7 @@ class Columns:
     keys: dict[str, list[float | None]]
 
 
+@without_collection()
 def render(run: dict[str, Any], reference: dict[str, Any] | None = None, comparison: Comparison | None = None) -> str:
     """Return the page of a run as HTML text; a reference run's values are shown beside, labelled with their origin, and what a comparison says of them."""
     environment = _environment()
