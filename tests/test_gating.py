@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import re
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 from plugin_runs import run_pytest
 
 from pytest_gpuperf.cli import main
+from pytest_gpuperf.errors import RunFileError
+from pytest_gpuperf.faults import _commands
+from pytest_gpuperf.options import Config
+from pytest_gpuperf.recorder import new_run_id
 from pytest_gpuperf.records.runfile import load, write
 from pytest_gpuperf.testing import fake_conftest
 
@@ -129,3 +139,44 @@ def test_the_verb_says_the_same_and_has_its_own_statuses(pytester, capsys):
     assert errors[0].startswith("gpuperf compare: --fail-on: 'time:5%' is no limit")
     assert errors[1].startswith("gpuperf compare: cannot read run file none.json")
     assert len(errors) == 2
+
+
+def test_the_verb_takes_a_directory_of_runs(pytester, capsys):
+    session(pytester, 100)
+    session(pytester, 110, "--gpuperf-json=b.json")
+    runs = str(pytester.path / "reports" / "runs")
+    capsys.readouterr()
+    assert main(["compare", runs, str(pytester.path / "b.json"), "--fail-on", "time:+5%"]) == 1
+    assert "FAIL         test_it.py::test_kernel" in capsys.readouterr().out
+    (pytester.path / "one").mkdir()
+    (pytester.path / "one" / "b.json").write_bytes((pytester.path / "b.json").read_bytes())
+    assert main(["compare", str(pytester.path / "one"), str(pytester.path / "b.json")]) == 2
+    assert capsys.readouterr().err == f"gpuperf compare: no earlier run lies in {pytester.path / 'one'}: nothing to compare with\n"
+
+
+def test_sessions_of_one_second_and_one_process_id_are_two_runs(tmp_path, monkeypatch):
+    """As in containers that share a disk: each has a process 7."""
+    monkeypatch.setattr(os, "getpid", lambda: 7)
+    made = []
+    threads = [threading.Thread(target=lambda: made.append(new_run_id(tmp_path / "runs"))) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(made)) == 16
+    assert all((tmp_path / "runs" / name).is_dir() for name in made)
+
+
+def test_a_folder_of_runs_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "runs"):
+        with pytest.raises(RunFileError, match=r"^cannot write runs into [^\n]*$"):
+            new_run_id(path)
+
+
+def test_a_process_that_is_ended_from_outside_writes_into_the_history_too():
+    config = Config(history=Path("shared"), json=Path("out.json"))
+    commands = _commands(SimpleNamespace(worker="main", config=config, run_id="r"))
+    outputs = [command[-1] for command in commands if "merge" in command]
+    assert outputs[:2] == ["reports/runs/r.json", "out.json"]
+    assert re.fullmatch(r"shared/r-[0-9a-f]{8}\.json", outputs[2])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import argparse
@@ -17,7 +17,7 @@ EXCEEDED = 1
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("reference", type=Path, metavar="REFERENCE", help="the run before: a run file, a journal, or a directory of journals")
+    parser.add_argument("reference", type=Path, metavar="REFERENCE", help="the run before: a run file, a journal, a directory of journals, or a directory of run files, of which the newest on a device of RUN's model is taken")
     parser.add_argument("run", type=Path, metavar="RUN", help="the run now")
     parser.add_argument("--fail-on", metavar="LIMITS", default="", help="by how much quantities may be worse, as 'time:+5%%,registers:+0,dram_write:+2%%': status 1 where one is exceeded")
     parser.add_argument("--strict", nargs="?", const="all", default="", choices=("unmeasured", "all"), help="let limits of --fail-on that are UNMEASURED fail too; 'all' (the bare option): INCONCLUSIVE ones as well")
@@ -31,17 +31,33 @@ def run(options: argparse.Namespace) -> int:
     from pytest_gpuperf.cli.output import say
     from pytest_gpuperf.reference.compared import compare, quantities
     from pytest_gpuperf.reference.limits import read_limits
-    from pytest_gpuperf.reference.slim import LARGE, load_both
     from pytest_gpuperf.reference.told import lines
 
     limits = read_limits(options.fail_on, "--fail-on") if options.fail_on else ()
-    # The page shows the reference's samples, so it needs all of it.
-    large = LARGE if options.page is None else sys.maxsize
-    reference, now = load_both(options.reference, options.run, quantities(limits), large)
+    reference, now = _loaded(options, quantities(limits))
     comparison = compare(now, reference, limits)
     say(text for text, _ in lines(comparison, int(options.verbose)))
     _write(comparison, options)
     return EXCEEDED if comparison.failed(options.strict) else 0
+
+
+def _loaded(options: argparse.Namespace, quantities: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the reference and the run."""
+    from pytest_gpuperf.cli.output import remark
+    from pytest_gpuperf.errors import RunFileError
+    from pytest_gpuperf.records.runfile import load
+    from pytest_gpuperf.reference.find import candidates, find
+    from pytest_gpuperf.reference.slim import LARGE, load_both
+
+    if not (options.reference.is_dir() and candidates(options.reference)):
+        # The page shows the reference's samples, so it needs all of it.
+        return load_both(options.reference, options.run, quantities, LARGE if options.page is None else sys.maxsize)
+    now = load(options.run)
+    found, said = find(str(options.reference), options.reference, now)
+    if found is None:
+        raise RunFileError(said)
+    remark("compare", [said] if said else [])
+    return found, now
 
 
 def _write(comparison: Comparison, options: argparse.Namespace) -> None:
