@@ -26,8 +26,8 @@ def builds(*, every: bool) -> dict[str, tuple[object, tuple[object, ...], dict[s
                 for launch in row.warps[: None if every else 1]:
                     name = f"r{row.ratio}.{row.kv}.{row.state}.{out}.{'row' if by_row else 'page'}.{launch.lanes}"
                     words = {"by_row": by_row, "lanes": launch.lanes}
-                    early = {"early": launch.early} if row.ratio != 4 else {}
-                    found[f"decode.{name}{'.early' if launch.early else ''}"] = decode, (row.kv, row.state, out), words | early
+                    whole = words | {"packed": not by_row}
+                    found[f"decode.{name}"] = decode, (row.head_dim, row.kv, row.state, out), whole
                     if every or (row.kv, row.state) == ("bfloat16", "float32"):
                         found[f"prefill.{name}"] = prefilling.prefill, (row.ratio, row.kv, row.state, out), words
     return found
@@ -41,17 +41,18 @@ def compile_all(*, every: bool) -> dict[str, dict[str, object]]:
 
     found = {}
     for name, (build, args, words) in builds(every=every).items():
-        steps = ["int64"] * (14 if name.startswith("prefill") else 12)
-        signature = f"void({', '.join(['uint8[::1]'] * 4 + ['int32[::1]'] * 5 + ['uint8[::1]', *steps])})"
-        ptx, _ = cuda.compile(build(*args, **words).py_func, signature, device=False, abi="numba", cc=ARCH)
+        # Ten addresses, and numbers.
+        signature = f"void({', '.join(['int64'] * (24 if name.startswith('prefill') else 22))})"
+        kernel = build(*args, **words)
+        ptx, _ = cuda.compile(kernel.py_func, signature, device=False, abi="numba", cc=ARCH)
         text = ptx.decode() if isinstance(ptx, bytes) else ptx
-        linked = _linked(text.encode())
+        linked = _linked(text.encode(), kernel.targetoptions.get("max_registers"))
         found[name] = {key: linked[key] for key in ("registers", "spills", "spill_lines", "stack", "sass")} | {
             "stray": stray(text),
             "doubles": doubles(text),
             "shuffles": len(re.findall(r"\bSHFL\b", " ".join(linked["instructions"]))),
             # Loads, barriers and maxima: what computes with the rows begins with their maximum.
-            "order": re.findall(r"\b(?:LDG\.E[.\w]*|BAR|FMNMX)", " ".join(linked["instructions"])),
+            "order": re.findall(r"\b(?:LDG\.E[.\w]*|BAR|FMNMX[.\w]*|CCTL[.\w]*)", " ".join(linked["instructions"])),
         }
     return found
 
@@ -79,9 +80,9 @@ def test_nothing_spills(compiled):
 
 
 def test_registers_keep_memory_busy(compiled):
-    # A thread of a decode kernel has 256 bytes under way: 512 threads of an SM are three times what its share of the bandwidth needs.
+    # 1024 threads of an SM, each with eight rows of eight bytes under way at least, are twice what its share of the bandwidth needs.
     for name, row in compiled.items():
-        assert row["registers"] <= (128 if name.startswith("decode") else 64), f"{name}: {row['registers']} registers"
+        assert row["registers"] <= 64, f"{name}: {row['registers']} registers"
 
 
 def test_no_arithmetic_that_is_not_written(compiled):
@@ -92,11 +93,10 @@ def test_no_arithmetic_that_is_not_written(compiled):
 def test_eight_rows_are_under_way_before_the_first_is_waited_for(compiled):
     for name, row in compiled.items():
         if name.startswith("decode"):
-            state = name.split(".")[3]
-            vector = r"LDG\.E\.128\.STRONG\.GPU" if state == "float32" else r"LDG\.E\.64\.STRONG\.GPU"
-            # Eight rows of scores and eight of values, and nothing that computes with them between.
-            runs = re.findall(rf"(?:{vector} ?){{16}}", " ".join(row["order"]))
-            assert runs, f"{name}: {row['order']}"
+            # Two columns a thread, and nothing between that computes: of scores, then of values. No line takes a place in L1.
+            vector = r"LDG\.E\.NA\.64" if name.split(".")[3] == "float32" else r"LDG\.E\.NA"
+            runs = re.findall(rf"(?:{vector}(?![.\w]) ?){{8}}", " ".join(row["order"]))
+            assert len(runs) >= 2, f"{name}: {row['order']}"
 
 
 def test_every_row_is_there(compiled):

@@ -44,11 +44,12 @@ def compile_all() -> dict[str, object]:
     return {"launched": sorted(launched), "rows": rows, "count": len(kernels.KERNELS)}
 
 
-def _linked(ptx: bytes) -> dict[str, object]:
-    """Assemble PTX; return what ptxas says of it, and how often each vector access is in the PTX and in the SASS."""
+def _linked(ptx: bytes, registers: int | None = None) -> dict[str, object]:
+    """Assemble PTX for so many registers at most; return what ptxas says of it, and how often each vector access is in the PTX and in the SASS."""
     from cuda.core import Linker, LinkerOptions, ObjectCode
 
-    linker = Linker(ObjectCode.from_ptx(ptx), options=LinkerOptions(arch=f"sm_{ARCH[0]}{ARCH[1]}", verbose=True, ptxas_options=["-v"]))
+    options = LinkerOptions(arch=f"sm_{ARCH[0]}{ARCH[1]}", verbose=True, ptxas_options=["-v"], max_register_count=registers)
+    linker = Linker(ObjectCode.from_ptx(ptx), options=options)
     cubin = linker.link("cubin")
     log = linker.get_info_log()
     log = log.decode() if isinstance(log, bytes) else log
