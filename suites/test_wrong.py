@@ -248,6 +248,62 @@ def test_the_wrong_one_is_caught_and_its_twin_is_not(gpuperf, place, row):
         row.check(gpuperf, place, wrong=True)
 
 
+def told_by_measure(kernel):
+    def body(gpuperf, place, wrong):
+        made, out, _ = counting(gpuperf, place, kernel if wrong else wrong_calls.doubled_always)
+        return made, [out]
+
+    return body
+
+
+def last_block(gpuperf, place, wrong):
+    source, out = values(gpuperf, place)
+    return bound(wrong_places.doubled, SIZE // THREADS if wrong else FULL, THREADS, place.put(source), out, SIZE), [out]
+
+
+def racing(gpuperf, place, wrong):
+    scratch, out = (place.full((256,), 0, "int32") for _ in range(2))
+    kernel = wrong_places.mirrored_too_soon if wrong else wrong_places.mirrored
+    return bound(kernel, 1, 256, place.put(np.arange(256, dtype=np.int32)), scratch, out), [out, scratch]
+
+
+def atomics(gpuperf, place, wrong):
+    body, totals = totalled(gpuperf, place, wrong)
+    return body, [totals]
+
+
+#: Bodies with their outputs, and what `measure` says of the wrong ones, which no clock needs to run beside.
+MEASURED = {
+    "sum by atomics": (atomics, r"^changed between calls: outputs\[0\]"),
+    "wrong after call 10": (told_by_measure(wrong_calls.doubled_until_call_10), r"^changed between calls: outputs\[0\] has other bits after calls 1 to 10 than after later ones"),
+    "wrong only on call 11": (told_by_measure(wrong_calls.doubled_but_on_call_11), r"^changed between calls: outputs\[0\] has other bits after call 11 than after later ones"),
+    "does nothing after warm-up": (told_by_measure(wrong_calls.doubled_at_first), r"^not written: 64 of 64 elements of outputs\[0\] keep the poison"),
+    "last block unwritten": (last_block, r"^not written: 4 of 60 elements of outputs\[0\] keep the poison, first at \[56\]"),
+    "race between phases without a barrier": (racing, r"^changed between calls: outputs\[0\]"),
+}  # fmt: skip
+
+
+@pytest.mark.gpuperf(gpu=True)
+@pytest.mark.parametrize("name", MEASURED)
+def test_measure_catches_it_too(gpuperf, place, name):
+    build, says = MEASURED[name]
+    body, outputs = build(gpuperf, place, wrong=False)
+    assert gpuperf.measure(body, outputs=outputs, name="right").details["checked"] != "unchecked"
+    body, outputs = build(gpuperf, place, wrong=True)
+    with pytest.raises(NotIdentical, match=says):
+        gpuperf.measure(body, outputs=outputs, name="wrong")
+
+
+@pytest.mark.gpuperf(gpu=True)
+def test_measure_tells_of_an_input_that_its_first_call_changed(gpuperf, place):
+    for kernel, notes in ((wrong_values.magnitudes_apart, 0), (wrong_values.magnitudes_in_place, 1)):
+        source, out = values(gpuperf, place)
+        given = place.put(source)
+        body = functools.partial(lambda kernel, given, out: bound(kernel, FULL, THREADS, given, out)(), kernel)
+        made = gpuperf.measure(body, given, out, outputs=[out], name=f"notes: {notes}")
+        assert sum("the first call changed argument 0" in note for note in made.details["notes"]) == notes
+
+
 @pytest.mark.gpuperf(gpu=True)
 @pytest.mark.parametrize("check", [pytest.param(row.check, id=row.name) for row in ROWS if row.check in (moved_page, two_tables, five_new)])
 def test_long_windows_too(gpuperf, place, check):
