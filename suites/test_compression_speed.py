@@ -52,7 +52,7 @@ def test_no_emit(gpuperf, batch):
 
 
 # With four tokens a step a request completes a window in one step of 32.
-@pytest.mark.parametrize("batch", limits({256: (8, 3)}))
+@pytest.mark.parametrize("batch", limits({256: (10, 3)}))
 def test_one_request_in_32_emits(gpuperf, batch):
     measured(gpuperf, made(batch, emits=32))
 

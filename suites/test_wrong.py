@@ -284,6 +284,7 @@ MEASURED = {
 
 
 @pytest.mark.gpuperf(gpu=True)
+@pytest.mark.usefixtures("measuring")
 @pytest.mark.parametrize("name", MEASURED)
 def test_measure_catches_it_too(gpuperf, place, name):
     build, says = MEASURED[name]
@@ -295,6 +296,7 @@ def test_measure_catches_it_too(gpuperf, place, name):
 
 
 @pytest.mark.gpuperf(gpu=True)
+@pytest.mark.usefixtures("measuring")
 def test_measure_tells_of_an_input_that_its_first_call_changed(gpuperf, place):
     for kernel, notes in ((wrong_values.magnitudes_apart, 0), (wrong_values.magnitudes_in_place, 1)):
         source, out = values(gpuperf, place)

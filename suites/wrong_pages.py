@@ -12,17 +12,19 @@ from numba import cuda, int64
 from kernels import device
 from kernels.compression_checks import checked
 from kernels.device import inline, load16
-from kernels.vectors import FORMATS, WIDTH, add4, div4, exp4, finite4, fma4, from_fp32, max4, mul4, sub4
+from kernels.vectors import FORMATS, adds, divs, exps, finites, fmas, from_fp32, maxs, muls, subs
 
 RATIO = 4
+#: Columns of a thread.
+WIDTH = 4
 
 
 @functools.cache
 def decode(kv, state, out, *, by_row):
     """Build the kernel: a block for each request."""
-    load_new, wide_new, new_size = FORMATS[kv].load, FORMATS[kv].wide, FORMATS[kv].itemsize
-    load, wide, store, narrow, size = (getattr(FORMATS[state], name) for name in ("load", "wide", "store", "narrow", "itemsize"))
-    store_out, narrow_out, out_size = FORMATS[out].store, FORMATS[out].narrow, FORMATS[out].itemsize
+    load_new, wide_new, new_size = (getattr(FORMATS[kv, WIDTH], name) for name in ("load", "wide", "itemsize"))
+    load, wide, store, narrow, size = (getattr(FORMATS[state, WIDTH], name) for name in ("load", "wide", "store", "narrow", "itemsize"))
+    store_out, narrow_out, out_size = (getattr(FORMATS[out, WIDTH], name) for name in ("store", "narrow", "itemsize"))
 
     @inline
     def place(table, base, page, page_step, row_step, position):
@@ -54,7 +56,7 @@ def decode(kv, state, out, *, by_row):
                 at = (begin + t) * new_step + c * new_size
                 bias = from_fp32(load16(ape, (start + t) % RATIO * ape_step + c * 4))
                 value = wide_new(load_new(kv_score, at))
-                score = add4(wide_new(load_new(kv_score, at + 2 * depth * new_size)), bias)
+                score = adds(wide_new(load_new(kv_score, at + 2 * depth * new_size)), bias)
                 store(paged_kv, place(table_kv, kv_base, page, kv_page, kv_row, start + t) + c * size, narrow(value))
                 store(paged_score, place(table_score, score_base, page, score_page, score_row, start + t) + c * size, narrow(score))
         for window in range(start // RATIO, end // RATIO):
@@ -64,18 +66,18 @@ def decode(kv, state, out, *, by_row):
             m = row(paged_score, table_score, score_base, page, score_page, score_row, first, c)
             for position in range(first + 1, own + RATIO):
                 c = column if position < own else column + depth
-                m = max4(m, row(paged_score, table_score, score_base, page, score_page, score_row, position, c))
-            m = finite4(m)
+                m = maxs(m, row(paged_score, table_score, score_base, page, score_page, score_row, position, c))
+            m = finites(m)
             c = column if first < own else column + depth
-            total = exp4(sub4(row(paged_score, table_score, score_base, page, score_page, score_row, first, c), m))
-            weighted = mul4(total, row(paged_kv, table_kv, kv_base, page, kv_page, kv_row, first, c))
+            total = exps(subs(row(paged_score, table_score, score_base, page, score_page, score_row, first, c), m))
+            weighted = muls(total, row(paged_kv, table_kv, kv_base, page, kv_page, kv_row, first, c))
             for position in range(first + 1, own + RATIO):
                 c = column if position < own else column + depth
-                e = exp4(sub4(row(paged_score, table_score, score_base, page, score_page, score_row, position, c), m))
-                total = add4(total, e)
-                weighted = fma4(e, row(paged_kv, table_kv, kv_base, page, kv_page, kv_row, position, c), weighted)
+                e = exps(subs(row(paged_score, table_score, score_base, page, score_page, score_row, position, c), m))
+                total = adds(total, e)
+                weighted = fmas(e, row(paged_kv, table_kv, kv_base, page, kv_page, kv_row, position, c), weighted)
             at = (int64(cu_comp[request]) + window - start // RATIO) * out_step + column * out_size
-            store_out(output, at, narrow_out(div4(weighted, total)))
+            store_out(output, at, narrow_out(divs(weighted, total)))
 
     return kernel
 
