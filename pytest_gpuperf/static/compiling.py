@@ -86,11 +86,11 @@ class Compiler:
         missing = self._stored(requests, [*groups.values()], found)
         self._built(requests, missing, found)
         unreadable = self._disassembled(requests, found)
-        return [
+        answers = (
             one.answer if one.code is None else answered(request, one.code, unreadable.get(place))
             for place, (request, one) in enumerate(zip(requests, found, strict=True))
-            if one.answer is not None or one.code is not None
-        ]
+        )
+        return [answer for answer in answers if answer is not None]
 
     def _stored(self, requests: Sequence[Request], groups: list[list[int]], found: list[_Found]) -> list[list[int]]:
         """Fill in what the store has, and return the places that are left, those of one kernel together."""
