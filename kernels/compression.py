@@ -131,7 +131,7 @@ def config(head_dim: int, ratio: int, kv: str, state: str, next_n: int = 1) -> C
     return nearest[0]
 
 
-def kernel_of(row: Config, out: str, *, by_row: bool, packed: bool, lanes: int, width: int) -> Any:
+def kernel_of(row: Config, out: str, *, by_row: bool, packed: bool, lanes: int, width: int = COLUMNS) -> Any:
     """Return the decode kernel of a configuration."""
     build = stepping.decode4 if row.ratio == DEPTH // 2 else stepping.decode128
     return build(row.head_dim, row.kv, row.state, out, by_row=by_row, packed=packed, lanes=lanes, width=width)
