@@ -16,9 +16,11 @@ from numba import cuda, int32, int64
 from kernels import device
 from kernels.device import inline
 from kernels.pooling import access
-from kernels.vectors import FORMATS, WIDTH, add4, div4, exp4, finite4, fma4, max4, mul4, sub4
+from kernels.vectors import FORMATS, adds, divs, exps, finites, fmas, maxs, muls, subs
 
 RATIO = 128
+#: Columns of a thread.
+WIDTH = 4
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,10 +51,10 @@ else:
 @functools.cache
 def repool(state: str, out: str, *, depth: int, library: bool) -> Any:
     """Build the kernel: blocks of any number of threads, one for each four columns of one request's window."""
-    load, wide, size = FORMATS[state].load, FORMATS[state].wide, FORMATS[state].itemsize
-    store, narrow, out_size = FORMATS[out].store, FORMATS[out].narrow, FORMATS[out].itemsize
-    place = access(state, by_row=True).place
-    exp = _library4 if library else exp4
+    load, wide, size = FORMATS[state, WIDTH].load, FORMATS[state, WIDTH].wide, FORMATS[state, WIDTH].itemsize
+    store, narrow, out_size = FORMATS[out, WIDTH].store, FORMATS[out, WIDTH].narrow, FORMATS[out, WIDTH].itemsize
+    place = access(state, by_row=True, width=WIDTH).place
+    exp = _library4 if library else exps
 
     @inline
     def row(paged, table, base, page_size, page_step, row_step, position, column):
@@ -69,30 +71,30 @@ def repool(state: str, out: str, *, depth: int, library: bool) -> Any:
             score_base = int32(int32(request) * int32(score_blocks))
             top = row(paged_score, table_score, score_base, page_size, score_page, score_row, first, column)
             for j in range(1, RATIO):
-                top = max4(top, row(paged_score, table_score, score_base, page_size, score_page, score_row, first + j, column))
-            top = finite4(top)
+                top = maxs(top, row(paged_score, table_score, score_base, page_size, score_page, score_row, first + j, column))
+            top = finites(top)
             sums = top
             products = top
             for part in range(0, RATIO, depth):
                 base = int32(first + part)
                 m = row(paged_score, table_score, score_base, page_size, score_page, score_row, base, column)
                 for j in range(1, depth):
-                    m = max4(m, row(paged_score, table_score, score_base, page_size, score_page, score_row, base + j, column))
-                low = finite4(m)
-                total = exp(sub4(row(paged_score, table_score, score_base, page_size, score_page, score_row, base, column), low))
-                weighted = mul4(total, row(paged_kv, table_kv, kv_base, page_size, kv_page, kv_row, base, column))
+                    m = maxs(m, row(paged_score, table_score, score_base, page_size, score_page, score_row, base + j, column))
+                low = finites(m)
+                total = exp(subs(row(paged_score, table_score, score_base, page_size, score_page, score_row, base, column), low))
+                weighted = muls(total, row(paged_kv, table_kv, kv_base, page_size, kv_page, kv_row, base, column))
                 for j in range(1, depth):
-                    e = exp(sub4(row(paged_score, table_score, score_base, page_size, score_page, score_row, base + j, column), low))
-                    total = add4(total, e)
-                    weighted = fma4(e, row(paged_kv, table_kv, kv_base, page_size, kv_page, kv_row, base + j, column), weighted)
-                e = exp(sub4(m, top))
+                    e = exp(subs(row(paged_score, table_score, score_base, page_size, score_page, score_row, base + j, column), low))
+                    total = adds(total, e)
+                    weighted = fmas(e, row(paged_kv, table_kv, kv_base, page_size, kv_page, kv_row, base + j, column), weighted)
+                e = exp(subs(m, top))
                 if part == 0:
-                    sums = mul4(e, total)
-                    products = mul4(e, weighted)
+                    sums = muls(e, total)
+                    products = muls(e, weighted)
                 else:
-                    sums = fma4(e, total, sums)
-                    products = fma4(e, weighted, products)
-            store(output, int64(row_out) * int64(out_step) + int64(column) * out_size, narrow(div4(products, sums)))
+                    sums = fmas(e, total, sums)
+                    products = fmas(e, weighted, products)
+            store(output, int64(row_out) * int64(out_step) + int64(column) * out_size, narrow(divs(products, sums)))
 
     return kernel
 
@@ -110,7 +112,7 @@ def run(control: Control, paged_kv: Any, paged_score: Any, block_table_kv: Any, 
     launch = device.configured(
         repool(kv.dtype, out.dtype, depth=control.depth, library=control.library), out.shape[1] // WIDTH // lanes, (lanes, 1), stream
     )
-    flat = [device.flat(memory, "int32" if memory.dtype == "int32" else "uint8") for memory in found]
+    flat = [device.argument(memory, "int32" if memory.dtype == "int32" else "uint8") for memory in found]
     launch(
         *flat,
         request,

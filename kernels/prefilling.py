@@ -9,24 +9,30 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from numba import cuda, float32, int32, int64, uint32
+from numba import cuda, float32, int32, int64
 
-from kernels.device import inline
+from kernels.device import inline, load16, word
 from kernels.pooling import DEPTH, PARTITIONS, access, folded, spaces
-from kernels.vectors import FORMATS, WIDTH, add4, div4, exp4, finite4, fma4, from_fp32, load16, max4, mul4, put4, sub4
+from kernels.vectors import FORMATS, PUT, adds, divs, exps, finites, fmas, from_fp32, maxs, muls, subs
+
+#: Columns of a thread.
+WIDTH = 4
 
 
 @functools.cache
 def prefill(ratio: int, kv: str, state: str, out: str, *, by_row: bool, lanes: int) -> Any:
     """Build the prefill kernel for blocks of (lanes, y) threads: `rows_out` blocks that pool, then one a request that writes."""
-    load_new, wide_new, new_size = FORMATS[kv].load, FORMATS[kv].wide, FORMATS[kv].itemsize
-    load, store, wide, narrow, size = (getattr(FORMATS[state], name) for name in ("load", "store", "wide", "narrow", "itemsize"))
-    store_one, store_out, narrow_out, out_size = (getattr(FORMATS[out], name) for name in ("store_one", "store", "narrow", "itemsize"))
-    place = access(state, by_row=by_row).place
+    load_new, wide_new, new_size = FORMATS[kv, WIDTH].load, FORMATS[kv, WIDTH].wide, FORMATS[kv, WIDTH].itemsize
+    load, store, wide, narrow, size = (getattr(FORMATS[state, WIDTH], name) for name in ("load", "store", "wide", "narrow", "itemsize"))
+    store_one, store_out, narrow_out, out_size = (
+        getattr(FORMATS[out, WIDTH], name) for name in ("store_one", "store", "narrow", "itemsize")
+    )
+    place = access(state, by_row=by_row, width=WIDTH).place
+    put = PUT[WIDTH]
     overlap = ratio == DEPTH // 2
     parts = 1 if overlap else PARTITIONS
     shift = ratio.bit_length() - 1
-    space, row_space = spaces(lanes)
+    space, row_space = spaces(lanes, WIDTH)
     triple = parts * row_space
     triples_size = 3 * triple
 
@@ -37,7 +43,7 @@ def prefill(ratio: int, kv: str, state: str, out: str, *, by_row: bool, lanes: i
     @inline
     def biased(kv_score, ape, row, new_step, ape_step, position, width, column):
         bias = from_fp32(load16(ape, int64(position & int32(ratio - 1)) * int64(ape_step) + int64(column) * 4))
-        return add4(new_row(kv_score, row, new_step, int32(width) + column), bias)
+        return adds(new_row(kv_score, row, new_step, int32(width) + column), bias)
 
     @inline
     def score_row(kv_score, ape, paged, table, base, page, page_step, row_step, new_step, ape_step, position, new, ahead, width, column):
@@ -73,13 +79,13 @@ def prefill(ratio: int, kv: str, state: str, out: str, *, by_row: bool, lanes: i
             last = int32(requests)
             while int32(last - request) > 1:
                 middle = int32(int32(request + last) >> 1)
-                if cu_comp[uint32(middle)] <= index:
+                if word(cu_comp, middle) <= index:
                     request = middle
                 else:
                     last = middle
-        begin = int32(cu_seq[uint32(request)])
-        start = int32(start_pos[uint32(request)])
-        end = int32(start + int32(cu_seq[uint32(request + 1)]) - begin)
+        begin = int32(word(cu_seq, request))
+        start = int32(word(start_pos, request))
+        end = int32(start + int32(word(cu_seq, request + 1)) - begin)
         kv_base = int32(request * int32(kv_blocks))
         score_base = int32(request * int32(score_blocks))
         ahead = int32(begin - start)
@@ -96,7 +102,7 @@ def prefill(ratio: int, kv: str, state: str, out: str, *, by_row: bool, lanes: i
                     store(paged_kv, place(table_kv, kv_base, page, kv_page, kv_row, position) + int64(at) * size, value)
                     store(paged_score, place(table_score, score_base, page, score_page, score_row_step, position) + int64(at) * size, score)
                 position = int32(position + tall)
-        number = int32(index - int32(cu_comp[uint32(request)]))
+        number = int32(index - int32(word(cu_comp, request)))
         window = int32(int32(start >> shift) + number)
         if pools and window < int32(end >> shift):
             part = y
@@ -115,13 +121,13 @@ def prefill(ratio: int, kv: str, state: str, out: str, *, by_row: bool, lanes: i
                 for j in range(first + 1, DEPTH):
                     position = int32(base + j)
                     at = int32(column + far) if j >= ratio else column
-                    m = max4(m, score_row(kv_score, ape, paged_score, table_score, score_base, page, score_page, score_row_step, new_step,
+                    m = maxs(m, score_row(kv_score, ape, paged_score, table_score, score_base, page, score_page, score_row_step, new_step,
                                           ape_step, position, position >= start, ahead, width, at))  # fmt: skip
-                top = finite4(m)
+                top = finites(m)
                 position = int32(base + first)
                 at = int32(column + far) if first > 0 else column
-                total = exp4(sub4(s, top))
-                weighted = mul4(
+                total = exps(subs(s, top))
+                weighted = muls(
                     total,
                     value_row(
                         kv_score, paged_kv, table_kv, kv_base, page, kv_page, kv_row, new_step, position, position >= start, ahead, at
@@ -135,15 +141,15 @@ def prefill(ratio: int, kv: str, state: str, out: str, *, by_row: bool, lanes: i
                     v = value_row(
                         kv_score, paged_kv, table_kv, kv_base, page, kv_page, kv_row, new_step, position, position >= start, ahead, at
                     )
-                    e = exp4(sub4(s, top))
-                    total = add4(total, e)
-                    weighted = fma4(e, v, weighted)
+                    e = exps(subs(s, top))
+                    total = adds(total, e)
+                    weighted = fmas(e, v, weighted)
                 if overlap:
-                    store_out(output, int64(index) * int64(out_step) + int64(column) * out_size, narrow_out(div4(weighted, total)))
+                    store_out(output, int64(index) * int64(out_step) + int64(column) * out_size, narrow_out(divs(weighted, total)))
                 else:
-                    put4(triples, part * row_space + lane, space, m)
-                    put4(triples, triple + part * row_space + lane, space, total)
-                    put4(triples, 2 * triple + part * row_space + lane, space, weighted)
+                    put(triples, part * row_space + lane, space, m)
+                    put(triples, triple + part * row_space + lane, space, total)
+                    put(triples, 2 * triple + part * row_space + lane, space, weighted)
                 part = int32(part + tall)
             if not overlap:
                 cuda.syncthreads()

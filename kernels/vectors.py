@@ -1,72 +1,67 @@
-"""Four columns at a time: loads, stores and arithmetic on four fp32 numbers, and the formats in which they lie in memory.
+"""Columns side by side: loads, stores and arithmetic on two or four fp32 numbers, and the formats in which they lie in memory.
 
-A vector is a tuple of four float32 on a device and a NumPy array of four in the simulator: kernels index it and hand it on, nothing
-else. Each function is the one of kernels/numerics.py, four times over; an operand may be one number for all four.
+A vector is a tuple of float32 on a device and a NumPy array in the simulator: kernels index it and hand it on, nothing else. Each
+function is the one of kernels/numerics.py, once for each number; an operand may be one number for all.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import uint32
 
 from kernels import device, numerics, primitives
-from kernels.device import inline, load8, load16, ordered8, ordered16, store2, store4, store8, store16
+from kernels.device import inline, load4, load8, load16, store2, store4, store8, store16, streamed4, streamed8, streamed16
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Columns of a vector.
-WIDTH = 4
+#: Numbers of a vector.
+WIDTHS = (2, 4)
 
 _MINUS_INF = np.float32(-np.inf)
 _ZERO = np.float32(0)
 
-_four = numerics.compose(
+_each = numerics.compose(
     {
-        row.plain.__name__: device.instruction4(row.text, row.result, row.operands, primitives.ARRAYS[row.plain.__name__])
+        row.plain.__name__: device.instructions(row.text, row.result, row.operands, primitives.ARRAYS[row.plain.__name__])
         for row in primitives.PRIMITIVES
     },
     inline,
 )
-add4, sub4, mul4, fma4, div4, max4, exp4 = (
-    getattr(_four, name) for name in ("add32", "sub32", "mul32", "fma32", "div32", "max32", "exp32")
+adds, subs, muls, fmas, divs, maxs, exps = (
+    getattr(_each, name) for name in ("add32", "sub32", "mul32", "fma32", "div32", "max32", "exp32")
 )
 
 
-@inline
-def finite(number):
-    """Return 0 for -inf, else the number."""
-    return _ZERO if number == _MINUS_INF else number
+def _finite(vector):
+    return np.where(vector == _MINUS_INF, _ZERO, vector)
 
+
+#: Return a vector with 0 in place of -inf.
+finites = device.instructions("{.reg .pred p; setp.eq.f32 p, $1, 0fFF800000; selp.f32 $0, 0f00000000, $1, p;}", "f", "f", _finite)
 
 if device.SIMULATED:
 
     def from_fp32(raw):
-        """Return the four numbers of 16 bytes of fp32."""
+        """Return the numbers of bytes of fp32."""
         return raw.view(np.float32)
 
-    def from_bf16(raw):
-        """Return the four numbers of 8 bytes of bf16."""
+    def _from_bf16(raw):
         return numerics.arrays.from_bf16(raw.view(np.uint16))
 
     def to_fp32(vector):
-        """Return the 16 bytes of a vector."""
+        """Return the bytes of a vector."""
         return numerics.arrays.canonical(vector).view(np.uint8)
 
-    def to_bf16(vector):
-        """Return the 8 bytes of a vector rounded to bf16."""
+    def _to_bf16(vector):
         return numerics.arrays.to_bf16(vector).astype(np.uint16).view(np.uint8)
 
-    def finite4(vector):
-        """Return a vector with 0 in place of -inf."""
-        return np.where(vector == _MINUS_INF, _ZERO, vector)
-
-    def take4(array, index, step):
-        """Gather the vector whose columns lie `step` elements apart from `index` on."""
-        return np.array([array[index + column * step] for column in range(WIDTH)], dtype=np.float32)
+    def _take(array, index, step, width):
+        return np.array([array[index + column * step] for column in range(width)], dtype=np.float32)
 
     def store_fp32(array, index, number):
         """Store one number at byte `index`."""
@@ -74,44 +69,53 @@ if device.SIMULATED:
 
     def store_bf16(array, index, number):
         """Store one number, rounded to bf16, at byte `index`."""
-        store2(array, index, to_bf16(np.array([number], dtype=np.float32)))
+        store2(array, index, _to_bf16(np.array([number], dtype=np.float32)))
+
+    _WIDEN, _NARROW = dict.fromkeys(WIDTHS, _from_bf16), dict.fromkeys(WIDTHS, _to_bf16)
+    _TAKE = {width: functools.partial(_take, width=width) for width in WIDTHS}
 
 else:
     from numba import int32
 
-    _float4, _word4, _canonical4, _narrow4, _wide4 = (
-        getattr(_four, name) for name in ("as_float", "as_word", "canonical", "to_bf16", "from_bf16")
+    _floats, _words, _canonicals, _narrows, _wides = (
+        getattr(_each, name) for name in ("as_float", "as_word", "canonical", "to_bf16", "from_bf16")
     )
 
     @inline
     def from_fp32(raw):
-        """Return the four numbers of four words of fp32."""
-        return _float4(raw)
-
-    @inline
-    def from_bf16(raw):
-        """Return the four numbers of two words of bf16, the low half of a word first."""
-        return _wide4((raw[0], int32(raw[0] >> 16), raw[1], int32(raw[1] >> 16)))
+        """Return the numbers of words of fp32."""
+        return _floats(raw)
 
     @inline
     def to_fp32(vector):
-        """Return the four words of a vector."""
-        return _word4(_canonical4(vector))
+        """Return the words of a vector."""
+        return _words(_canonicals(vector))
 
     @inline
-    def to_bf16(vector):
-        """Return the two words of a vector rounded to bf16."""
-        low = _narrow4(vector)
+    def _from_bf16_2(raw):
+        # The low half of a word comes first.
+        return _wides((raw[0], int32(raw[0] >> 16)))
+
+    @inline
+    def _from_bf16_4(raw):
+        return _wides((raw[0], int32(raw[0] >> 16), raw[1], int32(raw[1] >> 16)))
+
+    @inline
+    def _to_bf16_2(vector):
+        low = _narrows(vector)
+        return (int32(low[0] | int32(low[1] << 16)),)
+
+    @inline
+    def _to_bf16_4(vector):
+        low = _narrows(vector)
         return (int32(low[0] | int32(low[1] << 16)), int32(low[2] | int32(low[3] << 16)))
 
     @inline
-    def finite4(vector):
-        """Return a vector with 0 in place of -inf."""
-        return (finite(vector[0]), finite(vector[1]), finite(vector[2]), finite(vector[3]))
+    def _take_2(array, index, step):
+        return (array[uint32(index)], array[uint32(index + step)])
 
     @inline
-    def take4(array, index, step):
-        """Gather the vector whose columns lie `step` elements apart from `index` on."""
+    def _take_4(array, index, step):
         return (array[uint32(index)], array[uint32(index + step)], array[uint32(index + 2 * step)], array[uint32(index + 3 * step)])
 
     @inline
@@ -124,37 +128,58 @@ else:
         """Store one number, rounded to bf16, at byte `index`."""
         store2(array, index, (numerics.to_bf16(number),))
 
+    _WIDEN, _NARROW = {2: _from_bf16_2, 4: _from_bf16_4}, {2: _to_bf16_2, 4: _to_bf16_4}
+    _TAKE = {2: _take_2, 4: _take_4}
+
 
 @inline
-def put4(array, index, step, vector):
-    """Scatter a vector, its columns `step` elements apart from `index` on."""
+def _put_2(array, index, step, vector):
+    array[uint32(index)] = vector[0]
+    array[uint32(index + step)] = vector[1]
+
+
+@inline
+def _put_4(array, index, step, vector):
     array[uint32(index)] = vector[0]
     array[uint32(index + step)] = vector[1]
     array[uint32(index + 2 * step)] = vector[2]
     array[uint32(index + 3 * step)] = vector[3]
 
 
+#: By width: gather a vector whose columns lie `step` elements apart from `index` on, and scatter it.
+TAKE = _TAKE
+PUT = {2: _put_2, 4: _put_4}
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Format:
-    """How numbers lie in memory: `wide(load(bytes, index))` reads four, `store(bytes, index, narrow(vector))` writes them, `store_one` one.
+    """How vectors lie in memory: `wide(load(bytes, index))` reads one, `store(bytes, index, narrow(vector))` writes it, `store_one` a number.
 
-    `ordered` is a load that stays where it is written. Every NaN is stored as 0x7fc00000, or 0x7fc0.
+    `streamed` is a load of what is read once. Every NaN is stored as 0x7fc00000, or 0x7fc0.
     """
 
     name: str
+    width: int
     itemsize: int
     load: Callable[..., Any]
-    ordered: Callable[..., Any]
+    streamed: Callable[..., Any]
     store: Callable[..., Any]
     wide: Callable[..., Any]
     narrow: Callable[..., Any]
     store_one: Callable[..., Any]
 
 
+#: By name and width.
 FORMATS = {
-    row.name: row
+    (row.name, row.width): row
     for row in (
-        Format("bfloat16", 2, load8, ordered8, store8, from_bf16, to_bf16, store_bf16),
-        Format("float32", 4, load16, ordered16, store16, from_fp32, to_fp32, store_fp32),
+        Format("bfloat16", 2, 2, load4, streamed4, store4, _WIDEN[2], _NARROW[2], store_bf16),
+        Format("bfloat16", 4, 2, load8, streamed8, store8, _WIDEN[4], _NARROW[4], store_bf16),
+        Format("float32", 2, 4, load8, streamed8, store8, from_fp32, to_fp32, store_fp32),
+        Format("float32", 4, 4, load16, streamed16, store16, from_fp32, to_fp32, store_fp32),
     )
 }
+
+#: Columns of a thread in a decode step: eight bytes of a float32 row, so that sixteen rows are under way in 32 registers. In the
+#: simulator a thread is what costs, and it has four.
+COLUMNS = 4 if device.SIMULATED else 2

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         NotIdentical,
         ReportError,
         RunFileError,
+        StaticError,
         TraceError,
         Unmeasured,
     )
@@ -43,6 +44,7 @@ _HOMES = {
     "NotIdentical": "errors",
     "ReportError": "errors",
     "RunFileError": "errors",
+    "StaticError": "errors",
     "TraceError": "errors",
     "Unmeasured": "errors",
     "Value": "values",
@@ -65,6 +67,7 @@ __all__ = [
     "NotIdentical",
     "ReportError",
     "RunFileError",
+    "StaticError",
     "TraceError",
     "Unmeasured",
     "Value",

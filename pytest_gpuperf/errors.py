@@ -52,6 +52,10 @@ class ReportError(GpuPerfError):
     """A report of Nsight Compute that cannot be read; names the file and the cause."""
 
 
+class StaticError(GpuPerfError):
+    """A kernel that cannot be compiled without a GPU, or cannot be asked for; names kernel, architecture and cause."""
+
+
 class _Undecided(GpuPerfError):
     """Common part of the two errors that end a case without a verdict of PASS or FAIL."""
 

@@ -46,3 +46,10 @@ def place() -> Place:
     from suites.place import Place
 
     return Place()
+
+
+@pytest.fixture
+def measuring(request: pytest.FixtureRequest) -> None:
+    """Skip what needs more than the one call that `measure` makes without --gpuperf."""
+    if not request.config.getoption("--gpuperf"):
+        pytest.skip("needs --gpuperf: measure makes one call without it")

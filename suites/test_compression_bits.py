@@ -101,13 +101,13 @@ def test_launch_shape_does_not_matter(gpuperf, place, ratio, threads):
 
 
 @pytest.mark.parametrize("state", ["float32", pytest.param("bfloat16", marks=gpu_only)])
-@pytest.mark.parametrize(
-    ("next_n", "end"), grid((2, 128, ""), (5, 128, ""), *((next_n, 128, "gpu") for next_n in (1, 3, 4, 6, 7, 8)), (8, 130, "gpu"))
-)
-def test_rows_asked_for_early(gpuperf, place, state, next_n, end):
-    # The last partition's thread has read the state before new rows were written: each of its rows is the first new one in a case here.
+@pytest.mark.parametrize(("width", "next_n", "end"), grid((2, 2, 128, ""), (2, 3, 126, ""), *((width, next_n, 128, "gpu") for width in (2, 4) for next_n in (1, 5, 8)), (2, 8, 130, "gpu"), (4, 4, 120, "gpu")))  # fmt: skip
+def test_columns_of_a_thread_do_not_matter(gpuperf, place, state, width, next_n, end):
+    # With two columns, half of the blocks write the rows of a request that emits nothing, four columns a thread.
     engine = Engine(gpuperf, place, 128, 128, state=state, tokens=136, seed=15, threads=(8, 16))
-    assert len(engine.decode([end], [next_n], early=True)) == 1
+    assert len(engine.decode([end], [next_n], width=width)) == (end >= 128)
+    overlap = Engine(gpuperf, place, 4, 128, state=state, tokens=16, seed=15, threads=(8, 2))
+    assert len(overlap.decode([9], [next_n], width=width)) == (9 // 4 - (9 - next_n) // 4)
 
 
 SPECIAL = {

@@ -13,7 +13,7 @@ from suites.place import SIMULATED
 
 gpu_only = pytest.mark.gpuperf(gpu=True)
 
-#: One warp a block, as a thread of it has four columns.
+#: One warp a block.
 ONE_WARP = (32, 1)
 SMALL = {"head_dim": 128}
 
@@ -33,31 +33,35 @@ def measured(gpuperf, step, **words):
 
 
 def limits(rows):
-    """Return batches as parameters, each with its own limit on the time, in us."""
+    """Return batches as parameters, each with its own limits on the time: one in us, and one in its roof."""
     least = min(rows)
-    return [pytest.param(batch, marks=pytest.mark.gpuperf(time={"H200*": f"<= {limit} us"}, gpu=batch != least)) for batch, limit in rows.items()]
+    return [
+        pytest.param(batch, marks=pytest.mark.gpuperf(time={"H200*": [f"<= {limit} us", f"<= {roof} x roof"]}, gpu=batch != least))
+        for batch, (limit, roof) in rows.items()
+    ]
 
 
-@pytest.mark.parametrize("batch", limits({16: 6, 64: 11, 128: 20, 256: 36}))
+@pytest.mark.parametrize("batch", limits({16: (6, 1.6), 64: (11, 1.3), 128: (20, 1.2), 256: (36, 1.2)}))
 def test_emit(gpuperf, batch):
     measured(gpuperf, made(batch))
 
 
-@pytest.mark.parametrize("batch", limits({16: 4, 256: 4}))
+@pytest.mark.parametrize("batch", limits({16: (4, 2), 256: (4, 1.6)}))
 def test_no_emit(gpuperf, batch):
     measured(gpuperf, made(batch, emits=0))
 
 
 # With four tokens a step a request completes a window in one step of 32.
-@pytest.mark.parametrize("batch", limits({256: 8}))
+@pytest.mark.parametrize("batch", limits({256: (10, 3)}))
 def test_one_request_in_32_emits(gpuperf, batch):
     measured(gpuperf, made(batch, emits=32))
 
 
 @gpu_only
-@pytest.mark.parametrize(("batch", "least"), [(16, 2.90), (64, 2.34), (128, 2.88), (256, 2.00)])
+@pytest.mark.parametrize(("batch", "least"), [(16, 3.5), (64, 1.8), (128, 1.3), (256, 1.4)])
 def test_gain_over_one_warp(gpuperf, batch, least):
-    # A good ratio over a slow version proves nothing: the limits above decide.
+    # Published, of four warps over one on another GPU: 2.90, 2.34, 2.88, 2.00. A good ratio over a slow version proves nothing: the limits
+    # above decide.
     step = Step(batch)
     found = gpuperf.compare(
         {"one warp": step.body(gpuperf, ONE_WARP), "chosen": step.body(gpuperf)}, outputs=(step.output,), work=step.work, cache="cold"
@@ -66,20 +70,29 @@ def test_gain_over_one_warp(gpuperf, batch, least):
     found.require(speedup=f">= {least}", of="chosen", over="one warp")
 
 
+#: What differs from the published shape, and the most roofs that 16 and 256 requests may take.
 OTHERS = {
-    "bf16 state": {"state": "bfloat16"},
-    "fp32 kv": {"kv": "float32"},
-    "hd128": {"head_dim": 128},
-    "overlap": {"ratio": 4},
-    "overlap, hd128": {"ratio": 4, "head_dim": 128},
-    "overlap, bf16 state": {"ratio": 4, "state": "bfloat16"},
-    "eight tokens": {"next_n": 8},
+    "bf16 state": ({"state": "bfloat16"}, (2, 1.8)),
+    "fp32 kv": ({"kv": "float32"}, (1.6, 1.2)),
+    "hd128": ({"head_dim": 128}, (2.3, 1.4)),
+    "overlap": ({"ratio": 4}, (2.3, 1.8)),
+    "overlap, hd128": ({"ratio": 4, "head_dim": 128}, (2.4, 1.9)),
+    "overlap, bf16 state": ({"ratio": 4, "state": "bfloat16"}, (2.3, 2.1)),
+    "eight tokens": ({"next_n": 8}, (1.7, 1.2)),
 }
 
 
-@pytest.mark.parametrize("shape", OTHERS)
-@pytest.mark.parametrize("batch", [256] if SIMULATED else [16, 256])
+@pytest.mark.parametrize(
+    ("shape", "batch"),
+    [
+        pytest.param(shape, batch, marks=pytest.mark.gpuperf(time={"H200*": f"<= {most} x roof"}))
+        for shape, (_, roofs) in OTHERS.items()
+        for batch, most in zip((16, 256), roofs, strict=True)
+        if batch == 256 or not SIMULATED
+    ],
+)
 def test_other_configurations(gpuperf, shape, batch):
-    if SIMULATED and OTHERS[shape].get("ratio") != 4:
+    words, _ = OTHERS[shape]
+    if SIMULATED and words.get("ratio") != 4:
         pytest.skip("a window of 128 tokens takes seconds in the simulator")
-    measured(gpuperf, made(batch, **OTHERS[shape]))
+    measured(gpuperf, made(batch, **words))

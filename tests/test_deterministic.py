@@ -123,6 +123,19 @@ def test_unwritten_is_found_whatever_the_number_of_runs(gpuperf, fake, runs):
     assert error_of(gpuperf, kernel, runs=runs)[0].startswith("not written: 16 of 64 elements of outputs[0]")
 
 
+@pytest.mark.parametrize("runs", [3, 20])
+def test_only_the_first_call_writes(gpuperf, fake, runs):
+    kernel = Kernel(fake)
+
+    def effect():
+        kernel.number += 1
+        if kernel.number == 1:
+            kernel.out.numpy()[:] = 1.0
+
+    kernel.body.effect = effect
+    assert error_of(gpuperf, kernel, runs=runs) == ["not written: 64 of 64 elements of outputs[0] keep the poison, first at [0], in every call but call 1"]
+
+
 def test_unwritten_on_one_call(gpuperf, fake):
     kernel = Kernel(fake)
 

@@ -147,7 +147,7 @@ def _explain(record: Record, name: str) -> str:
     good = record.bytes.get((name, *right))
     if not kept_bytes or good is None:
         return _way(split, name) + ", and another shape or type" * any(call.left[name][0] != layout for call in split.wrong)
-    unwritten = _unwritten(split, name, layout, good[1], kept_bytes)
+    unwritten = _unwritten(split, name, layout, good, kept_bytes)
     if unwritten:
         return unwritten
     call, packed = kept_bytes[0]
@@ -160,12 +160,13 @@ def _way(split: Split, name: str) -> str:
     return next(row for row in WAYS if row.holds(split)).tells(split, name)
 
 
-def _unwritten(split: Split, name: str, layout: Layout, good: Any, held: Sequence[tuple[Call, Any]]) -> str:
-    """Describe the elements that hold the poison of every wrong call; empty where there are none."""
+def _unwritten(split: Split, name: str, layout: Layout, right: tuple[int, Any], held: Sequence[tuple[Call, Any]]) -> str:
+    """Describe the elements that hold the poison of every wrong call; empty where there are none. `right` is the call that the others are held against."""
     import numpy as np
 
     if not layout.poisoned:
         return ""
+    number, good = right
     mask = np.ones(len(good) // layout.itemsize, bool)
     for call, packed in held:
         mask &= kept(packed, fresh(0, call.number), layout.itemsize) & (packed != good).reshape(-1, layout.itemsize).any(axis=1)
@@ -176,6 +177,9 @@ def _unwritten(split: Split, name: str, layout: Layout, good: Any, held: Sequenc
     text = f"not written: {int(mask.sum()):,} of {len(mask):,} elements of {name} keep the poison, first at {index}"
     if len(split.wrong) < len(split.calls) - 1:
         return f"{text}; {_way(split, name)}"
+    # Poison is another one in each call, so calls that write nothing all differ: the one that is left may have written.
+    if not kept(good, fresh(0, number), layout.itemsize)[mask].any():
+        return f"{text}, in every call but call {number}"
     return f"{text}, in every call (an array that is written in part goes to inout=)"
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpuperf.device.arrays import ArrayView, device_arrays, view
 from pytest_gpuperf.device.poison import kept, poison
 from pytest_gpuperf.errors import GpuPerfError, NotIdentical
+from pytest_gpuperf.timing.early import Early
 from pytest_gpuperf.timing.extents import extent, shares
 from pytest_gpuperf.timing.inputs import Inputs
 
@@ -25,6 +26,7 @@ __tracebackhide__ = True
 _ODD = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
 _SLOT = 8
+VARIES = "(pass varies=True where that is meant, as with atomics or dropout)"
 
 
 class SnapshotTooLarge(GpuPerfError, MemoryError):
@@ -44,6 +46,7 @@ class Buffers:
         self._refuse_overlap()
         self._named = _names("outputs", self.outputs) + _names("inout", self.inouts)
         self.inputs = Inputs(backend, operations, body, [*self.outputs, *self.inouts])
+        self.early = Early(self)
         self._sets = [[extent(one) for one in device_arrays(list(arguments))] for arguments in body.arguments]
         self.snapshots: list[int] = []
         self._borrowed = False
@@ -168,6 +171,16 @@ class Buffers:
             self.operations.digest(one, self._slots[0] + (first_slot + number) * _SLOT, stream)
         return [(name, first_slot + number) for number, (name, _) in enumerate(named)]
 
+    def digests(self, index: int, result: Any, stream: int) -> dict[str, int]:
+        """Digest what a call with set `index` left and returned, and wait for it; return the digests by name."""
+        self.room(max(1, self.slots(every_set=False)))
+        slots = self.digest(index, result, 0, stream)
+        if not slots:
+            return {}
+        self.backend.synchronize(stream)
+        values = struct.unpack(f"<{len(slots)}Q", self.backend.download(self._slots[0], len(slots) * _SLOT))
+        return {name: values[slot] for name, slot in slots}
+
     def digest_others(self, last: int, first_slot: int, stream: int) -> list[tuple[int, list[tuple[str, int]]]]:
         """Digest what the calls with all sets but `last` left, where no later call of another set wrote over it."""
         entries = []
@@ -234,8 +247,7 @@ class Buffers:
         first, sample, name = self._first_difference
         later = f"timed call {sample + 1}" if sample >= 0 else "the last, untimed call"
         return NotIdentical(
-            f"changed between calls: {name} has other bits after {later} than after timed call {first + 1}, from the same inputs "
-            "(pass varies=True where that is meant, as with atomics or dropout)"
+            f"changed between calls: {name} has other bits after {later} than after timed call {first + 1}, from the same inputs {VARIES}"
         )
 
     def not_written(self, body: Body, stream: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.errors import NotIdentical
+from pytest_gpuperf.timing.buffers import VARIES
 
 if TYPE_CHECKING:
     from pytest_gpuperf.timing.buffers import Buffers
@@ -42,6 +43,27 @@ def found_failure(request: Request, buffers: Buffers) -> NotIdentical | None:
     if buffers.differs:
         return buffers.explain(request.body, request.stream)
     return None
+
+
+def leave_and_compare(instruments: Instruments, request: Request, buffers: Buffers, failure: NotIdentical | None) -> tuple[Any, NotIdentical | None]:
+    """Leave exactly one call in the buffers; where nothing is wrong yet, hold it, and the calls before the timed ones, against these."""
+    compare = failure is None and not request.body.varies
+    result = leave_one_call(instruments, request, buffers, compare=compare)
+    failure = _untimed_failure(request, buffers) if compare else failure
+    if compare and failure is not None:
+        # To say what it is took further calls.
+        result = leave_one_call(instruments, request, buffers, compare=False)
+    return result, failure
+
+
+def _untimed_failure(request: Request, buffers: Buffers) -> NotIdentical | None:
+    if buffers.differs:
+        return buffers.explain(request.body, request.stream)
+    # A steady batch ends after many calls, which go on from each other's inout.
+    early = "" if request.cache == "steady" and buffers.inouts else buffers.early.difference(buffers.left)
+    if not early:
+        return None
+    return NotIdentical(buffers.not_written(request.body, request.stream) or f"changed between calls: {early} {VARIES}")
 
 
 def leave_one_call(instruments: Instruments, request: Request, buffers: Buffers, *, compare: bool) -> Any:

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.timing.buffers import Buffers
-from pytest_gpuperf.timing.calls import check_untimed, found_failure, leave_one_call
+from pytest_gpuperf.timing.calls import check_untimed, found_failure, leave_and_compare
 from pytest_gpuperf.timing.interleave import Limits, Version, take_device, take_host
 from pytest_gpuperf.timing.measure import assemble, first_calls, needs_inputs
 from pytest_gpuperf.timing.quiet import quiet_host
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_gpuperf.device.arrays import ArrayView
-    from pytest_gpuperf.errors import NotIdentical
     from pytest_gpuperf.reasons import Reason
     from pytest_gpuperf.timing.instruments import Instruments
     from pytest_gpuperf.timing.measure import First, Request, Timed
@@ -127,11 +126,7 @@ def _finish(instruments: Instruments, request: Request, one: Version, first: Fir
     """Check what a version left, leave one call of it in the buffers, and make its Values."""
     if not one.taken.rounds:
         one.taken.checked = check_untimed(instruments, request, one.buffers)
-    failure: NotIdentical | None = found_failure(request, one.buffers)
-    result = leave_one_call(instruments, request, one.buffers, compare=failure is None and not request.body.varies)
-    if failure is None and not request.body.varies and one.buffers.differs:
-        failure = one.buffers.explain(one.body, request.stream)
-        result = leave_one_call(instruments, request, one.buffers, compare=False)
+    result, failure = leave_and_compare(instruments, request, one.buffers, found_failure(request, one.buffers))
     failure = failure or one.buffers.given_up(first.entry, first.changed, request.stream)
     return assemble(instruments, request, one.buffers, first, one.host, one.taken, hole, result, failure)
 

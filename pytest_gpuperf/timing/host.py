@@ -52,11 +52,14 @@ def take_host(backend: Backend, body: Body, buffers: Buffers, stream: int, *, li
             backend.synchronize()
             call = body.bound(index)
             start = backend.now()
-            call()
+            result = call()
             returned = backend.now()
             # The whole device: a body that works on another stream is not done when its own is.
             backend.synchronize()
             done = backend.now()
+            buffers.early.look(index % body.sets, result, stream)
+            # What it returned is not freed inside the next call.
+            del result
             if index < 0:
                 continue
             wall.append(done - start)

@@ -13,7 +13,7 @@ from pytest_gpuperf.reasons import Reason
 from pytest_gpuperf.timing.body import compiled, compiled_before, watch_kind
 from pytest_gpuperf.timing.buffers import Buffers
 from pytest_gpuperf.timing.cache import MAX_SETS, ROTATION
-from pytest_gpuperf.timing.calls import check_untimed, found_failure, leave_one_call
+from pytest_gpuperf.timing.calls import check_untimed, found_failure, leave_and_compare
 from pytest_gpuperf.timing.clock import GRAPH
 from pytest_gpuperf.timing.conduct import is_cached, notes_on, returns_one_array
 from pytest_gpuperf.timing.host import HostTaken, take_host
@@ -138,10 +138,7 @@ def measure(instruments: Instruments, request: Request) -> Timed:
             failure = found_failure(request, buffers)
             checked = _self_check(instruments, request, buffers, first, taken) if request.selfcheck and taken.rounds else None
             profile = take_profile(backend, body, buffers, request.stream) if request.profiled else None
-            result = leave_one_call(instruments, request, buffers, compare=failure is None and not request.body.varies)
-            if failure is None and not request.body.varies and buffers.differs:
-                failure = buffers.explain(body, request.stream)
-                result = leave_one_call(instruments, request, buffers, compare=False)
+            result, failure = leave_and_compare(instruments, request, buffers, failure)
             failure = failure or (buffers.given_up(first.entry, first.changed, request.stream) if not request.roof else None)
         timed = assemble(instruments, request, buffers, first, host, taken, hole, result, failure, checked)
         timed.profile = profile
@@ -177,8 +174,12 @@ def first_calls(instruments: Instruments, request: Request, buffers: Buffers) ->
     wall = backend.now() - start
     buffers.expect(0, result)
     changed = buffers.look_at_inouts(stream)
+    buffers.early.look(0, result, stream)
     prepare(0)
-    _, kind = watch_kind(lambda: body(0))
+    watched, kind = watch_kind(lambda: body(0))
+    backend.synchronize()
+    buffers.early.look(0, watched, stream)
+    del watched
     host = 0.0
     busy: list[float] = []
     same = True
@@ -201,6 +202,7 @@ def first_calls(instruments: Instruments, request: Request, buffers: Buffers) ->
         backend.synchronize()
         extra = (all_done - done) - (backend.now() - all_done)
         busy.append(extra if extra > max(_STILL_BUSY, _BUSY_SHARE * took) else 0.0)
+        buffers.early.look(index % body.sets, result, stream)
     other = f"the device stays busy for {min(busy) * 1e6:.0f} us more after the stream {stream:#x} is idle" if min(busy) else ""
     buffers.inputs.first(stream)
     return First(wall, host, known, kind, other, entry, changed, compiled(body), same)
