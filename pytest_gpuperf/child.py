@@ -155,11 +155,13 @@ class ChildState(State):
     def runtime(self) -> Runtime:
         """A runtime that times nothing."""
         if self._runtime is None:
-            backend, why = self._backend()
-            made = ChildRuntime(self.options, backend, why)
+            made = self._made_runtime()
             made.tells = self.child
             self._runtime = made
         return self._runtime
+
+    def _made_runtime(self) -> ChildRuntime:
+        return ChildRuntime(self.options, *self._backend())
 
     def begin(self, item: pytest.Item) -> None:
         """Start a case under the node id that it has in the parent session."""
@@ -212,4 +214,9 @@ def register(manager: pytest.PytestPluginManager) -> None:
     task = relaunch.read()
     if task is not None:
         os.environ.pop(relaunch.TASK)
-        manager.register(Child(task), "gpuperf-child")
+        if task.kind == relaunch.BASE:
+            from pytest_gpuperf.base.child import made
+
+            manager.register(made(task), "gpuperf-child")
+        else:
+            manager.register(Child(task), "gpuperf-child")

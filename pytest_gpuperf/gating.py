@@ -1,4 +1,4 @@
-"""`--gpuperf-compare` and `--gpuperf-fail-on`: a session's run held against a reference, once it is whole."""
+"""`--gpuperf-compare`, `--gpuperf-base` and `--gpuperf-fail-on`: a session's run held against a reference and its base, once it is whole."""
 
 from __future__ import annotations
 
@@ -15,45 +15,67 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Gated:
-    """What came of the comparison: nothing where none was asked for, `said` where something is to be said instead of it or before it."""
+    """What came of the comparison: nothing where none was asked for, `said` where something is to be said instead of it or before it; `base` is of --gpuperf-base."""
 
     comparison: Comparison | None = None
     failed: bool = False
     said: str = ""
+    base: Comparison | None = None
 
     def write(self, reporter: Any, verbosity: int) -> None:
         """Print the comparison on the terminal."""
         if self.said:
             reporter.write_line(f"gpuperf: --gpuperf-compare: {self.said}", yellow=True)
-        if self.comparison is not None:
+        for one, title in ((self.base, "base"), (self.comparison, "compared")):
+            if one is None:
+                continue
             from pytest_gpuperf.reference.told import lines
 
-            reporter.section("gpuperf: compared", sep="-", cyan=True)
-            for text, markup in lines(self.comparison, verbosity):
+            reporter.section(f"gpuperf: {title}", sep="-", cyan=True)
+            for text, markup in lines(one, verbosity):
                 reporter.write_line(text, **markup)
 
 
 def refuse_bad_limits(config: pytest.Config, options: Config) -> None:
     """End the session, in one line, where --gpuperf-fail-on cannot be read, or was typed without anything to compare with."""
     from pytest_gpuperf.errors import BadBudget
+    from pytest_gpuperf.reference.based import QUANTITIES
     from pytest_gpuperf.reference.limits import read_limits
 
     typed = bool(config.getoption("gpuperf_fail_on", None))
     try:
-        read_limits(options.fail_on, "--gpuperf-fail-on" if typed else "ini gpuperf_fail_on")
+        limits = read_limits(options.fail_on, "--gpuperf-fail-on" if typed else "ini gpuperf_fail_on")
     except BadBudget as error:
         raise pytest.UsageError(str(error)) from None
     # In the ini file it is a standing rule for those runs that compare.
-    if typed and not options.compare:
+    if typed and not options.compare and not options.base:
         message = "--gpuperf-fail-on: there is nothing to compare with\nName the run before with --gpuperf-compare, as --gpuperf-compare=last."
+        raise pytest.UsageError(message)
+    other = next((limit.text for limit in limits if limit.name not in QUANTITIES), None)
+    if typed and not options.compare and other is not None:
+        message = f"--gpuperf-fail-on: {other}: --gpuperf-base takes {' and '.join(QUANTITIES)} in turns\nHold other quantities against a run, with --gpuperf-compare."
         raise pytest.UsageError(message)
 
 
 def held_against(state: State) -> Gated:
-    """Hold the whole run of a session against the reference; a reference that went away meanwhile is trouble, and no pass."""
-    options, run = state.options, state.run
-    if not options.compare or run is None:
+    """Hold the whole run of a session against its base and the reference; a limit on changes that is exceeded fails it."""
+    run = state.run
+    if run is None:
         return Gated()
+    from pytest_gpuperf.reference.based import held_to_base
+
+    gated = _held_against(state, run) if state.options.compare else Gated()
+    base = held_to_base(run)
+    failed = gated.failed or (base is not None and base.failed(state.options.strict))
+    if failed and run["run"]["exit_status"] == pytest.ExitCode.OK:
+        # The journal was closed before this was known.
+        run["run"]["exit_status"] = int(pytest.ExitCode.TESTS_FAILED)
+    return dataclasses.replace(gated, failed=failed, base=base)
+
+
+def _held_against(state: State, run: dict[str, Any]) -> Gated:
+    """Hold a run against the reference; one that went away meanwhile is trouble, and no pass."""
+    options = state.options
     from pytest_gpuperf.errors import RunFileError
     from pytest_gpuperf.reference.compared import compare
     from pytest_gpuperf.reference.find import find
@@ -67,8 +89,4 @@ def held_against(state: State) -> Gated:
     if reference is None:
         return Gated(said=said)
     comparison = compare(run, reference, read_limits(options.fail_on) if options.fail_on else ())
-    failed = comparison.failed(options.strict)
-    if failed and run["run"]["exit_status"] == pytest.ExitCode.OK:
-        # The journal was closed before this was known.
-        run["run"]["exit_status"] = int(pytest.ExitCode.TESTS_FAILED)
-    return Gated(comparison, failed, said)
+    return Gated(comparison, comparison.failed(options.strict), said)

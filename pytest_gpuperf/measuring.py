@@ -64,6 +64,7 @@ def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement
     assert runtime.backend is not None
     found = profiled(runtime, case, wanted.name)
     calls = calls_of(body, cache, changes=bool(wanted.inout))
+    base: dict[str, Any] = {}
     with runtime.locked(case.nodeid) as waited:
         began = runtime.backend.now()
         tools = runtime.instruments(handle)
@@ -86,6 +87,7 @@ def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement
             selfcheck=wanted.clock == DEVICE and not case.selfchecked,
             profiled=wants_profile(runtime, case, wanted.name, wanted.own),
             listener=case,
+            turns=None if runtime.paired is None else partial(runtime.paired, base, case.nodeid, wanted.name),
         )
         runtime.ran.add(key)
         with measurement_range(label), runtime.on_stream(handle if wanted.stream is not None else None):
@@ -121,6 +123,7 @@ def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement
         "waited": _waited(waited),
         "wall_s": seconds,
         "failure": timed.failure,
+        **({"base": base} if base else {}),
     }
     profiling.details = made.details
     found = same_code(found, code_hash(body)) if isinstance(found, Profiled) and found.stored else found

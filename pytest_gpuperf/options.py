@@ -76,7 +76,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("ncu_replay", "--gpuperf-ncu-replay", "choice", "kernel", "what ncu runs again to collect more counters than fit into one pass: each kernel, or with app-range the whole child, which counts a body as one", choices=REPLAYS),
     Option("reference", "--gpuperf-reference", "path", "", "show this recorded run (a run file or journals) beside the results on the page", metavar="RUN"),
     Option("compare", "--gpuperf-compare", "run", "", "hold every measurement against this run (a run file, journals, a directory of run files, or 'last'): faster, the same, slower or not decided, with reasons", metavar="RUN|last"),
-    Option("fail_on", "--gpuperf-fail-on", "text", "", "fail the session where a quantity is worse than the run of --gpuperf-compare by more than this, as 'time:+5%,registers:+0,dram_write:+2%'", metavar="LIMITS"),
+    Option("base", "--gpuperf-base", "text", "", "measure every case in turns with the code of this git commit, or of a directory with another checkout, in a second process: faster, the same or slower by a paired verdict", metavar="REF|DIR"),
+    Option("fail_on", "--gpuperf-fail-on", "text", "", "fail the session where a quantity is worse than in the run of --gpuperf-compare, or than the code of --gpuperf-base, by more than this, as 'time:+5%,registers:+0,dram_write:+2%'", metavar="LIMITS"),
     Option("history", "--gpuperf-history", "path", "", "copy the run file into this directory too, which several machines may share; 'last' then looks there, and gpuperf show CASE --history prints the trend", metavar="DIR"),
 )
 
@@ -103,6 +104,7 @@ class Config:
     ncu_replay: str = "kernel"
     reference: Path | None = None
     compare: str = ""
+    base: str = ""
     fail_on: str = ""
     history: Path | None = None
     runs: Path = Path("reports/runs")

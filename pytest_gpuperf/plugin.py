@@ -69,6 +69,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_gpuperf import sanitizing
 
         sanitizing.register(config, options, lambda: _state(config))
+    if options.base and options.enabled and not config.option.collectonly:
+        from pytest_gpuperf.base import session as base
+
+        base.register(config, options, lambda: _state(config))
     if options.enabled and not config.option.collectonly:
         from pytest_gpuperf import parallel, seeding
 

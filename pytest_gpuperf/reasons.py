@@ -64,6 +64,8 @@ REASONS: tuple[Cause, ...] = (
     Cause("skipped", UNMEASURED, "the case was skipped", "read the case's own skip reason"),
     Cause("error", UNMEASURED, "the case failed in its set-up", "mend the fixture that failed"),
     Cause("no-answer", UNMEASURED, "a process that was started for a measurement did not answer", "read the detail; run that measurement in this process"),
+    Cause("base-failed", UNMEASURED, "the base's session did not measure this", "read the detail; run the base's tests by themselves, from a checkout of it"),
+    Cause("base-imports-head", UNMEASURED, "the base's session imported code that is not of the base's tree, so the base was not what ran", "let tests import what they measure from the tree: by the root's folder, src/, or pytest's pythonpath; not from an installation"),
     Cause("ncu-off", UNMEASURED, "hardware counters are off in this session", "run with --gpuperf-ncu=auto"),
     Cause("no-ncu", UNMEASURED, "ncu, the program of Nsight Compute, was not found", "install Nsight Compute, and put ncu on PATH or its folder under CUDA_HOME"),
     Cause("ncu-permission", UNMEASURED, "this user may not read hardware counters (ERR_NVGPUCTRPERM)", "let the administrator load the nvidia module with NVreg_RestrictProfilingToAdminUsers=0, or run with CAP_SYS_ADMIN"),

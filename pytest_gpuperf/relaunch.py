@@ -20,14 +20,16 @@ if TYPE_CHECKING:
 
     import pytest
 
-__all__ = ["CARRIED", "CHILD", "KINDS", "NEUTRALISED", "TASK", "Task", "carry", "command", "environment", "folder_of", "key_of", "read", "write"]
+__all__ = ["BASE", "CARRIED", "CHILD", "KINDS", "NEUTRALISED", "TASK", "Task", "carry", "command", "environment", "folder_of", "key_of", "read", "write"]
 
 #: "1" in every child session: for conftests that want to know.
 CHILD = "GPUPERF_CHILD"
 #: The path of the file that says what a child is to do.
 TASK = "GPUPERF_CHILD_TASK"
-#: What children are started for: under a profiler, under a checker, or only to say which cases want counters.
-KINDS = ("ncu", "sanitize", "plan")
+#: The kind of child that takes turns with its parent.
+BASE = "base"
+#: What children are started for: under a profiler, under a checker, only to say which cases want counters, or to measure another tree in turns.
+KINDS = ("ncu", "sanitize", "plan", BASE)
 #: Options whose value a plugin makes up where none is given, and which must be equal in parent and child.
 CARRIED = ("randomly_seed", "random_order_seed")
 
@@ -43,6 +45,8 @@ class Task:
     carried: Mapping[str, Any]
     #: The process that started it, without which nobody reads what it finds.
     parent: int = dataclasses.field(default_factory=os.getpid)
+    #: What a child of this kind alone needs to know.
+    beside: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def write(task: Task, path: Path) -> None:

@@ -57,6 +57,8 @@ class Runtime:
         self.lost: Reason | None = None
         #: What the profiled run of this session found; None where there was none.
         self.profiled: Callable[[], Results | None] = lambda: None
+        #: Takes turns with the base's session; None where there is no base.
+        self.paired: Callable[..., None] | None = None
 
     @property
     def device(self) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_gpuperf.records.field import Field
+from pytest_gpuperf.records.fields_based import BASE, BASED
 from pytest_gpuperf.records.fields_counted import COUNTED_RUN, COUNTER, HOLE, PROFILED, PROFILED_KERNEL
 from pytest_gpuperf.records.fields_qualified import PAIR, POINT, PROMISE, QUALIFICATION, QUALIFIED, SHARE
 
@@ -21,6 +22,7 @@ RUN_FILE: tuple[Field, ...] = (
     Field("problems", "[text]", "", "contradictions in the account; empty in a sound file", since=2),
     Field("sanitizer", "[any]", "", "what --gpuperf-sanitize found, a record a session; absent where it was not asked for", required=False),
     Field("qualification", "qualification", "", "what --gpuperf-qualify found; absent where it was not asked for", required=False),
+    Field("base", "base", "", "the base of --gpuperf-base; absent where none was asked for", required=False),
     Field("counters", "counted run", "", "the run under ncu; absent where no case wanted counters", required=False),
 )
 
@@ -177,6 +179,7 @@ MEASUREMENT: tuple[Field, ...] = (
     Field("profile", "any", "", "what the profiled pass saw: kernels, copies, calls that wait with their lines, memory", required=False),
     Field("counters", "{counter}", "", "hardware counters of one call in a profiled run, by ncu's full name", required=False),
     Field("profiled", "profiled", "", "where these counters come from; absent where the body was not profiled", required=False),
+    Field("base", "based", "", "what came of its turns with the base; absent where it took none", required=False),
     Field("failure", "text?", "", "what made the measurement fail, as outputs that changed between calls", required=False),
 )
 
@@ -267,6 +270,8 @@ RECORDS: dict[str, tuple[Field, ...]] = {
     "counts": COUNTS,
     "counted": COUNTED,
     "account": ACCOUNT,
+    "base": BASE,
+    "based": BASED,
     "qualification": QUALIFICATION,
     "qualified": QUALIFIED,
     "pair": PAIR,

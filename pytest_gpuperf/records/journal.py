@@ -37,6 +37,7 @@ EVENTS: tuple[Event, ...] = (
     Event("hang", ("case",), "the record of a case that was ended from outside, to which its parts belong"),
     Event("sanitizer", ("sanitizer",), "the record of what --gpuperf-sanitize found"),
     Event("qualification", ("qualification",), "the record of what --gpuperf-qualify found"),
+    Event("base", ("base",), "the record of the base of --gpuperf-base"),
     Event("counters", ("counters",), "the record of the run under ncu that counted for all cases"),
     Event("end", ("ended", "exit_status"), "the session reached its end"),
 )

@@ -41,6 +41,7 @@ def merge(journals: list[Path]) -> dict[str, Any]:
         found=(len({*collected, *deselected, *ran}), _found(collected, deselected, ran) + _extra(cases, collected)),
         notes=[note for reading in readings for note in reading.notes],
         qualifications=[event["qualification"] for event in _all(readings, "qualification")],
+        bases=[event["base"] for event in _all(readings, "base")],
         counters=[event["counters"] for event in _all(readings, "counters")],
         sanitizers=[event["sanitizer"] for event in _all(readings, "sanitizer")],
     )
@@ -68,6 +69,7 @@ def combine(runs: list[dict[str, Any]]) -> dict[str, Any]:
         found=(len({*ran, *not_run, *deselected}), sum(account.values())),
         notes=notes,
         qualifications=[run["qualification"] for run in runs if "qualification" in run],
+        bases=[run["base"] for run in runs if "base" in run],
         counters=[run["counters"] for run in runs if "counters" in run],
         sanitizers=[one for run in runs for one in run.get("sanitizer", [])],
         problems=[problem for run in runs for problem in run.get("problems", [])],
@@ -84,6 +86,7 @@ def _assembled(
     run: dict[str, Any],
     found: tuple[int, int],
     qualifications: list[dict[str, Any]],
+    bases: list[dict[str, Any]],
     counters: list[dict[str, Any]],
     sanitizers: list[Any],
     problems: Iterable[str] = (),
@@ -96,6 +99,10 @@ def _assembled(
     if qualifications:
         # Of shards that each qualified their machine, the last one's is kept: their pairs are not of one device.
         whole["qualification"] = filled(qualifications[-1], "qualification")
+    if bases:
+        # Shards are of one base: what only it has, each of them names for its own files.
+        missing = list(dict.fromkeys(nodeid for base in bases for nodeid in base["missing"]))
+        whole["base"] = filled(bases[-1] | {"missing": missing, "cases": sum(base["cases"] for base in bases)}, "base")
     if counters:
         whole["counters"] = profiled_runs(counters)
     if sanitizers:

@@ -138,7 +138,7 @@ def change(quantity: str, old: Number | None, new: Number | None, blocked: Reaso
         verdict = SAME if old.value == new.value else None
         reason = None if verdict else Reason("zero-ratio", "it was 0, so there is no ratio") if not row.exact else None
         return Change(quantity, unit, old.value, new.value, *ends, verdict or (INCONCLUSIVE if reason else MORE), reason)
-    verdict, reason = _said(row, *ratio)
+    verdict, reason = said(row, *ratio)
     return Change(quantity, unit, old.value, new.value, *ends, verdict, reason)
 
 
@@ -147,13 +147,13 @@ def _hole(old: Number | None, new: Number | None) -> Reason | None:
     for one, side in ((new, ""), (old, "the reference's: ")):
         if one is not None and one.value is None:
             told = one.reason or {}
-            return _known(str(told.get("code")), f"{side}{told.get('sentence') or 'no number'}")
+            return known_reason(str(told.get("code")), f"{side}{told.get('sentence') or 'no number'}")
         if one is None:
             return Reason("no-measurement", f"{side}{'it' if side else 'this run'} was not asked for")
     return None
 
 
-def _known(code: str, sentence: str) -> Reason:
+def known_reason(code: str, sentence: str) -> Reason:
     """Return a recorded reason; a code of a later version is told in its words."""
     try:
         return Reason(code, sentence)
@@ -167,7 +167,7 @@ def _doubt(old: Number, new: Number) -> Reason | None:
         return Reason("measured-otherwise", f"the reference's is of the source {old.source or 'unknown'}, this one of {new.source or 'unknown'}")
     for one, side in ((new, ""), (old, "the reference's: ")):
         if one.reason is not None:
-            return _known(str(one.reason.get("code")), f"{side}{one.reason.get('sentence')}")
+            return known_reason(str(one.reason.get("code")), f"{side}{one.reason.get('sentence')}")
     return None
 
 
@@ -184,7 +184,12 @@ def _ratio(old: Number, new: Number) -> tuple[float, float, float] | None:
     return new.value / old.value, max(0.0, new.low - new.shift) / most, (new.high + new.shift) / least
 
 
-def _said(row: Metric, number: float, low: float, high: float) -> tuple[str, Reason | None]:
+def said(row: Metric, number: float, low: float, high: float) -> tuple[str, Reason | None]:
+    """Say what a ratio new / old with its whole interval is, and where that is INCONCLUSIVE why.
+
+    >>> said(row_of("time"), 1.05, 1.03, 1.07)[0], said(row_of("time"), 1.005, 0.99, 1.01)[0], said(row_of("time"), 1.01, 0.98, 1.03)[0]
+    ('SLOWER', 'SAME', 'INCONCLUSIVE')
+    """
     bar = 1 + NOTEWORTHY
     counts = row.exact and low == high
     more, less = (MORE, LESS) if row.source not in {"device", "host", "cupti"} or row.exact else (SLOWER, FASTER) if row.better == "less" else (FASTER, SLOWER)

@@ -46,6 +46,8 @@ def lines(comparison: Comparison, verbosity: int = 0) -> list[Line]:
 def run_title(run: dict[str, Any]) -> str:
     """Write which run it is: when, on what, from which commit."""
     about = run["run"]
+    if "title" in about:  # no run of its own
+        return visible(about["title"])
     devices = ", ".join(dict.fromkeys(device["name"] for device in run["devices"])) or "no GPU"
     commit = f"commit {about['commit'][:10]}{' with changes' if about['dirty'] else ''}" if about["commit"] else "commit unknown"
     return visible(f"{about['id']}, {str(about['started'])[:16].replace('T', ' ')}, {devices}, {commit}")

@@ -25,6 +25,7 @@ from pytest_gpuperf.report.compared import compared
 from pytest_gpuperf.report.counters import counted, counters_line
 from pytest_gpuperf.report.curves import curves
 from pytest_gpuperf.report.headline import headline, notices
+from pytest_gpuperf.reference.based import held_to_base
 from pytest_gpuperf.report.held import headed, held
 from pytest_gpuperf.report.pack import pack
 from pytest_gpuperf.report.qualified import qualified
@@ -71,7 +72,8 @@ def render(run: dict[str, Any], reference: dict[str, Any] | None = None, compari
     columns = _columns(table, joined, parts)
     css, script = _asset("page.css") + _asset("curves.css") + _asset("counters.css"), _asset("page.js")
     found = failures(run)
-    verdict, sentence = headed(comparison, *headline(run))
+    based = held_to_base(run)
+    verdict, sentence = headed(based, *headed(comparison, *headline(run)))
     counts = case_counts(run)
     return environment.get_template("page.html.jinja").render(
         css=_markup(css),
@@ -90,6 +92,7 @@ def render(run: dict[str, Any], reference: dict[str, Any] | None = None, compari
         counters=counters_line(run),
         qualified=qualified(run),
         held=held(comparison),
+        based=held(based),
         over_size=curves(run),
         failures=[(failure, [row for row in table if row.case is failure.case]) for failure in found[:WHOLE_FAILURES]],
         more_failures=found[WHOLE_FAILURES:],

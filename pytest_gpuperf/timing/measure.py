@@ -78,6 +78,8 @@ class Request:
     profiled: bool = False
     listener: Listener | None = None
     progress: Callable[[int, stats.Interval], None] | None = None
+    #: Takes turns with another process once the samples are taken, from the entry state; is given what this process knows of the body.
+    turns: Callable[[Instruments, Request, Buffers, First], None] | None = None
 
 
 @dataclasses.dataclass
@@ -137,6 +139,8 @@ def measure(instruments: Instruments, request: Request) -> Timed:
                 check_untimed(instruments, request, buffers)
             failure = found_failure(request, buffers)
             checked = _self_check(instruments, request, buffers, first, taken) if request.selfcheck and taken.rounds else None
+            if request.turns is not None and failure is None:
+                request.turns(instruments, request, buffers, first)
             profile = take_profile(backend, body, buffers, request.stream) if request.profiled else None
             result, failure = leave_and_compare(instruments, request, buffers, failure)
             failure = failure or (buffers.given_up(first.entry, first.changed, request.stream) if not request.roof else None)

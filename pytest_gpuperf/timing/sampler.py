@@ -129,7 +129,7 @@ class Sampler:
     def _warm(self, taken: Taken) -> str:
         """Bring the device to where a body that never rests keeps it; from here on untimed calls fill the rests."""
         self.buffers.restore(self.stream)
-        each = max(self._once(taken.batch) / taken.batch - 2e-6, 0.5e-6)
+        each = max(self.once(taken.batch) / taken.batch - 2e-6, 0.5e-6)
         note = warm_until_steady(self.backend, self.witness, self.load, each, self.stream, max(LONGEST, self.plan.limit))
         self.load.fill(each, batched=taken.batch > 1)
         return note
@@ -163,21 +163,22 @@ class Sampler:
         """Choose how many calls a sample is: one, or for `steady` a fixed number of back-to-back ones."""
         if self.plan.cache != "steady":
             return 1
-        each = max(self._once(1) - 2e-6, 0.5e-6)
+        each = max(self.once(1) - 2e-6, 0.5e-6)
         sets = self.body.sets
         wanted = min(_MAX_BATCH, max(4, math.ceil(_BATCH_SECONDS / each)))
         batch = min(_MAX_BATCH // sets * sets, math.ceil(wanted / sets) * sets)
         # A body of several launches fills the queue of a blocked stream sooner: then fewer calls a sample.
         while batch > sets:
             try:
-                self._once(batch)
+                self.once(batch)
             except Synchronises:
                 batch = max(sets, batch // 4 // sets * sets)
             else:
                 break
         return batch
 
-    def _once(self, batch: int) -> float:
+    def once(self, batch: int) -> float:
+        """Take one sample of so many calls that is not digested, and return its raw seconds; Synchronises as ever."""
         reading, _ = self._sample_in_time(0, batch, digest=False)
         return self.watch.read(reading)
 
