@@ -57,15 +57,15 @@ class Process:
         except Closed:
             raise Gone(self._ended()) from None
 
-    def hear(self, *events: str) -> dict[str, Any]:
+    def hear(self, *events: str, seconds: float | None = None) -> dict[str, Any]:
         """Return its next word, which is to be one of these events; Gone where it ends or says nothing in its time, and then it is ended."""
         try:
-            told = self._wire.receive(self._patience)
+            told = self._wire.receive(seconds or self._patience)
         except Closed:
             raise Gone(self._ended()) from None
         except Late:
             self.kill()
-            raise Gone(f"it did not answer in {self._patience:g} s, and was ended") from None
+            raise Gone(f"it did not answer in {seconds or self._patience:g} s, and was ended") from None
         if told["event"] in {*events, "ended", "gone"}:
             return told
         self.kill()

@@ -100,7 +100,7 @@ class Base:
         self._process = Process(
             session.config, self._tree, keys, seed=self._options.seed, cache=self._options.cache, shared=state.recorder.folder, patience=patience
         )
-        told = self._process.hear("collected")
+        told = self._process.hear("collected", seconds=_PATIENCE)
         self._kept, self._errors = set(told["kept"]), list(told["errors"])
         known = {key["nodeid"] for key in keys} | {item["nodeid"] for item in state.deselected}
         # A session that runs what failed last does not even open the files of the others.

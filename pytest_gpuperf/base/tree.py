@@ -56,10 +56,10 @@ def find(given: str, root: Path, cwd: Path) -> Source:
 
 def _directory(given: str, folder: Path, root: Path, top: Path | None) -> Source:
     root = root.resolve()
+    if folder in {root, top}:
+        raise BaseError(f"--gpuperf-base={given}: is the tree under test itself")
     if top is not None and (folder / root.relative_to(top)).is_dir() and _top(folder) in {folder, None}:
         return Source(given, top, folder=folder)
-    if folder == root:
-        raise BaseError(f"--gpuperf-base={given}: is the tree under test itself")
     return Source(given, root, folder=folder)
 
 
@@ -83,13 +83,19 @@ def _top(folder: Path) -> Path | None:
 def _git(folder: Path, *words: str) -> str | None:
     """Return what git prints; None where it fails or is not there."""
     try:
-        done = subprocess.run(
-            [*_GIT, "-C", str(folder), *words], capture_output=True, text=True, errors="replace", timeout=_GIT_SECONDS, check=False, stdin=subprocess.DEVNULL,
-            env=os.environ | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
-        )  # fmt: skip
+        done = _run(folder, *words)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    # A hook of git's names its own repository in these.
+    kept = {name: value for name, value in os.environ.items() if name not in {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"}}
+    return subprocess.run(
+        [*_GIT, "-C", str(folder), *words], capture_output=True, text=True, errors="replace", timeout=_GIT_SECONDS, check=False, stdin=subprocess.DEVNULL,
+        env=kept | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
+    )  # fmt: skip
 
 
 class Tree:
@@ -105,9 +111,8 @@ class Tree:
         """Check the commit out; BaseError, in one line, where git cannot."""
         if self.source.commit is None:
             return
-        words = ["-C", str(self.source.top), "worktree", "add", "--quiet", "--detach", "--force", str(self.root), self.source.commit]
         try:
-            done = subprocess.run([*_GIT, *words], capture_output=True, text=True, errors="replace", timeout=_GIT_SECONDS, check=False, stdin=subprocess.DEVNULL)
+            done = _run(self.source.top, "worktree", "add", "--detach", "--force", str(self.root), self.source.commit)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise BaseError(f"git worktree add: {error}") from None
         if done.returncode:

@@ -41,7 +41,7 @@ def held_to_base(run: Record) -> Comparison | None:
         tuple(sorted(held, key=lambda one: (all(judged.verdict != FAIL for judged in one.gates), rank[one.change.verdict], -(one.change.ratio or 0)))),
         tuple((nodeid, "main") for nodeid in base["missing"]),
         tuple(side.name for side in found if (side.measurement.get("base") or {}).get("new")),
-        tuple(limit.text for limit in limits if limit.name in QUANTITIES and limit.name not in reached),
+        tuple(limit.text for limit in limits if limit.name not in reached),
         bool(limits),
     )
 
@@ -64,7 +64,7 @@ def _change(side: Side, record: Record) -> Change:
     reason = None if told is None else known_reason(told["code"], told["sentence"])
     if ratio is None or old is None:
         reason = reason or Reason("no-measurement")
-        return Change(quantity, "s", old, record["new_s"], None, None, None, reason.verdict, reason)
+        return Change(quantity, "s", old, record["new_s"], None, None, None, UNMEASURED, reason)
     if reason is not None:
         return Change(quantity, "s", old, old * ratio, ratio, low, high, reason.verdict, reason)
     return Change(quantity, "s", old, old * ratio, ratio, low, high, *said(row_of(quantity), ratio, low, high))
