@@ -30,6 +30,7 @@ ROWS = {
     "reference": ("ref.json", Path("ref.json"), None),
     "compare": ("last", "last", ""),
     "fail_on": ("time:+5%", "time:+5%", ""),
+    "base": ("main", "main", ""),
     "history": ("there", Path("there"), None),
 }
 NOT_AN_OPTION = {"runs"}

@@ -106,10 +106,11 @@ class Base:
         # A session that runs what failed last does not even open the files of the others.
         self._missing = [] if getattr(session.config.option, "lf", False) else [nodeid for nodeid in told["others"] if nodeid not in known]
 
-    def _lose(self, why: str) -> None:
-        """Give the base up: what is measured from here on is held against nothing."""
-        self._hole = Reason("base-failed", f"the session of {self._source.title}: {why}")
+    def _lose(self, why: str) -> Reason:
+        """Give the base up, and return why: what is measured from here on is held against nothing."""
+        self._hole = reason = Reason("base-failed", f"the session of {self._source.title}: {why}")
         self._state().say(f"base: {why}; what is measured from here on is not held against it")
+        return reason
 
     def pair(self, found: dict[str, Any], nodeid: str, name: str, tools: Instruments, request: Request, buffers: Buffers, first: First) -> None:
         """Take turns with the base for one measurement and fill `found`, whatever the base does; the caller holds the device's lock."""
@@ -134,8 +135,7 @@ class Base:
         try:
             return self._turns(nodeid, name, tools, request, buffers, first)
         except Gone as error:
-            self._lose(str(error))
-            return _without(self._hole)
+            return _without(self._lose(str(error)))
         except Synchronises:
             tools.backend.synchronize()
             return _without(Reason("sync", "the body waited for the device in one of its turns"))

@@ -132,9 +132,9 @@ class Tree:
 def counterpart(path: Path, top: Path, base: Path) -> Path | None:
     """Return where a path of this session's tree lies in the base's; None for what is outside of it, or installed inside of it.
 
-    >>> counterpart(Path("/project/src"), Path("/project"), Path("/tmp/base/tree")).as_posix()
-    '/tmp/base/tree/src'
-    >>> counterpart(Path("/project/.venv/lib/site-packages"), Path("/project"), Path("/tmp/base/tree")) is None
+    >>> counterpart(Path("/project/src"), Path("/project"), Path("/elsewhere/tree")).as_posix()
+    '/elsewhere/tree/src'
+    >>> counterpart(Path("/project/.venv/lib/site-packages"), Path("/project"), Path("/elsewhere/tree")) is None
     True
     """
     if not path.is_relative_to(top) or path.is_relative_to(base) or installed(path):
@@ -150,8 +150,8 @@ def installed(path: Path) -> bool:
 def moved(word: str, top: Path, base: Path) -> str:
     """Return a word of the command line with this session's tree replaced by the base's.
 
-    >>> moved("--rootdir=/project/sub", Path("/project"), Path("/tmp/b")), moved("/project2/x", Path("/project"), Path("/tmp/b"))
-    ('--rootdir=/tmp/b/sub', '/project2/x')
+    >>> moved("--rootdir=/project/sub", Path("/project"), Path("/b")), moved("/project2/x", Path("/project"), Path("/b"))
+    ('--rootdir=/b/sub', '/project2/x')
     """
     head, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
     path, colons, within = value.partition("::")

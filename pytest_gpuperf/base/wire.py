@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import select
-import socket
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import socket
 
 _PIECE = 1 << 16
 
@@ -22,6 +24,7 @@ class Late(Exception):
 class Wire:
     """One end.
 
+    >>> import socket
     >>> here, there = socket.socketpair()
     >>> one, other = Wire(here), Wire(there)
     >>> one.send(event="at", cost=1e-3)

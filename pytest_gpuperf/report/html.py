@@ -19,13 +19,13 @@ from pytest_gpuperf.errors import RunFileError
 from pytest_gpuperf.format import format_margin, format_quantity, plural, shorten, visible
 from pytest_gpuperf.reasons import PASS
 from pytest_gpuperf.records.collection import without_collection
+from pytest_gpuperf.reference.based import held_to_base
 from pytest_gpuperf.report.account import READING_ORDER, account_line, case_counts, failures, groups, simulated
 from pytest_gpuperf.report.beside import Beside, beside, commit_of, surroundings
 from pytest_gpuperf.report.compared import compared
 from pytest_gpuperf.report.counters import counted, counters_line
 from pytest_gpuperf.report.curves import curves
 from pytest_gpuperf.report.headline import headline, notices
-from pytest_gpuperf.reference.based import held_to_base
 from pytest_gpuperf.report.held import headed, held
 from pytest_gpuperf.report.pack import pack
 from pytest_gpuperf.report.qualified import qualified
