@@ -176,7 +176,7 @@ def test_a_folder_of_runs_that_cannot_be_made_is_one_line(tmp_path):
 
 def test_a_process_that_is_ended_from_outside_writes_into_the_history_too():
     config = Config(history=Path("shared"), json=Path("out.json"))
-    commands = _commands(SimpleNamespace(worker="main", config=config, run_id="r"))
+    commands = _commands(SimpleNamespace(worker="main", config=config, run_id="r", folder=Path("r")))
     outputs = [command[-1] for command in commands if "merge" in command]
     assert outputs[:2] == ["reports/runs/r.json", "out.json"]
     assert re.fullmatch(r"shared/r-[0-9a-f]{8}\.json", outputs[2])
