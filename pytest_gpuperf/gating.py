@@ -52,7 +52,8 @@ def refuse_bad_limits(config: pytest.Config, options: Config) -> None:
 def held_against(state: State) -> Gated:
     """Hold the whole run of a session against the reference; a reference that went away meanwhile is trouble, and no pass."""
     options, run = state.options, state.run
-    if not options.compare or run is None:
+    # A session under a sanitizer measures nothing.
+    if not options.compare or run is None or options.sanitize:
         return Gated()
     from pytest_gpuperf.errors import RunFileError
     from pytest_gpuperf.reference.compared import compare
