@@ -14,6 +14,7 @@ from plugin_runs import run_pytest
 from pytest_gpuperf.cli import main
 from pytest_gpuperf.errors import RunFileError
 from pytest_gpuperf.faults import _commands
+from pytest_gpuperf.neutral import NEUTRALISED
 from pytest_gpuperf.options import Config
 from pytest_gpuperf.recorder import new_run_id
 from pytest_gpuperf.records.runfile import load, write
@@ -176,7 +177,13 @@ def test_a_folder_of_runs_that_cannot_be_made_is_one_line(tmp_path):
 
 def test_a_process_that_is_ended_from_outside_writes_into_the_history_too():
     config = Config(history=Path("shared"), json=Path("out.json"))
-    commands = _commands(SimpleNamespace(worker="main", config=config, run_id="r"))
+    commands = _commands(SimpleNamespace(worker="main", config=config, run_id="r", folder=Path("r")))
     outputs = [command[-1] for command in commands if "merge" in command]
     assert outputs[:2] == ["reports/runs/r.json", "out.json"]
     assert re.fullmatch(r"shared/r-[0-9a-f]{8}\.json", outputs[2])
+
+
+def test_a_child_session_compares_nothing_and_keeps_nothing():
+    """What the parent does with its run is not done again: no option of a comparison reaches a child."""
+    (row,) = (row for row in NEUTRALISED if row.what == "gpuperf")
+    assert {"gpuperf_compare", "gpuperf_fail_on", "gpuperf_history"} <= set(row.options) & set(row.inis)

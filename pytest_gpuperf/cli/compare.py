@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_gpuperf.records.collection import without_collection
+
 if TYPE_CHECKING:
     import argparse
 
@@ -26,6 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-v", "--verbose", action="store_true", help="cut no list, and list what is the same")
 
 
+@without_collection()
 def run(options: argparse.Namespace) -> int:
     """Print the comparison; status 1 where a limit of --fail-on is exceeded."""
     from pytest_gpuperf.cli.output import say
