@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from plugin_runs import FAKE, QUICK, UUID, run_pytest
 
 from pytest_gpuperf.records.schema import validate
 from pytest_gpuperf.reference.based import held_to_base
+from pytest_gpuperf.reference.told import lines
 from pytest_gpuperf.testing import fake_conftest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -146,6 +148,17 @@ def test_what_a_change_did_and_what_it_did_not(pytester, nothing_left):
     assert len(record["base_blocks"]) == len(record["head_blocks"]) >= 10
     assert 'id="based"' in (pytester.path / "reports" / "latest.html").read_text(encoding="utf-8")
     assert git(pytester.path, "worktree", "list").count("\n") == 1
+    equal, other = (_with_code(done.run, "test_slower", code) for code in ("a", "b"))
+    assert "; equal machine code" in next(text for text in equal if text.startswith("FAIL"))
+    assert "; other machine code" in next(text for text in other if text.startswith("FAIL"))
+
+
+def _with_code(run, name, code):
+    """Return the lines of a run whose base ran the code "a"."""
+    copied = copy.deepcopy(run)
+    (measurement,) = next(case["measurements"] for case in copied["cases"] if case["nodeid"].endswith(name))
+    measurement["code"], measurement["base"]["code"] = code, "a"
+    return [text for text, _ in lines(held_to_base(copied))]
 
 
 def test_a_change_of_nothing_raises_no_alarm_in_a_directory(pytester, nothing_left, tmp_path):

@@ -30,6 +30,11 @@ class Wire:
     >>> one.send(event="at", cost=1e-3)
     >>> other.receive(1.0)
     {'event': 'at', 'cost': 0.001}
+    >>> one.close()
+    >>> other.receive(1.0)
+    Traceback (most recent call last):
+    pytest_gpuperf.base.wire.Closed
+    >>> other.close()
     """
 
     def __init__(self, end: socket.socket) -> None:
