@@ -203,7 +203,7 @@ class BaseGpuPerf(ChildGpuPerf):
         tools = runtime.instruments(handle)
         request = Request(body, state, handle, runtime.config.limit, listed(outputs), listed(inout), ran_before=True)
         with runtime.on_stream(None if stream is None else handle):
-            result = serve(tools, request, lambda side: child.link.serve(side, cache=state, duty=duty, code=machine_code(body), foreign=child.foreign()))
+            result = serve(tools, request, lambda side: child.link.serve(side, cache=state, duty=duty, code=machine_code(body), foreign=child.foreign(), device=runtime.uuid))
         child.link.rest()
         return self._made(chosen, result, work)
 

@@ -148,7 +148,7 @@ class Base:
         if told["event"] != "at":
             return _unreached(told, name)
         try:
-            why = _otherwise(told, request)
+            why = _otherwise(told, request, tools.backend.facts.uuid)
             if why is not None:
                 return _without(why)
             offers = (Offer(**told["offer"]), (side := Side(tools, request, buffers, first)).offer())
@@ -210,10 +210,12 @@ def _unreached(told: dict[str, Any], name: str) -> dict[str, Any]:
     return _without(Reason("base-failed", f"the test {'was skipped' if told['outcome'] == 'skipped' else 'failed'} in the base: {told['error'] or 'it said nothing'}"))
 
 
-def _otherwise(told: dict[str, Any], request: Request) -> Reason | None:
+def _otherwise(told: dict[str, Any], request: Request, device: str) -> Reason | None:
     """Say why a base that is there is not measured: it is not the base, or it measures otherwise."""
     if told["foreign"]:
         return Reason("base-imports-head", f"in the base's session {told['foreign']}")
+    if told["device"] != device:
+        return Reason("base-failed", f"the base's session measures on {told['device']}, and this one on {device}")
     for what, there, here in (("cache state", told["cache"], request.cache), ("duty", told["duty"], request.duty)):
         if there != here:
             return Reason("measured-otherwise", f"another {what}: {there} -> {here}")
