@@ -64,6 +64,15 @@ def test_every_block_has_as_much_of_both_and_every_turn_its_primers():
     machine, turns = taken(7, 0.0)
     assert {len(block) for side in (turns.base, turns.head) for block in side} == {40}
     assert all(primers >= 2 for _, _, primers, _ in machine.log)
+    assert {machine.log[0][0] for machine, _ in (taken(seed, 0.0) for seed in range(6))} == {0, 1}, "neither side is always the first"
+    block, places = [], {0: [], 1: []}
+    for number, _, _, count in machine.log:
+        block += [number] * count
+        if len(block) == 80:
+            for place, one in enumerate(block):
+                places[one].append(place)
+            assert sum(places[0]) == sum(places[1]), "a drift is common to both sides of a block"
+            block.clear()
     assert len(turns.base) == len(turns.head) >= 10
 
 

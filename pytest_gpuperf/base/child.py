@@ -78,6 +78,7 @@ class Link:
         while True:
             asked = self._hear()
             if "turn" not in asked:
+                self._want = asked.get("want")
                 return
             self.tell("turn", samples=side.turn(**asked["turn"]))
 
