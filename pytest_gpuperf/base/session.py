@@ -16,7 +16,7 @@ from pytest_gpuperf.items import is_case
 from pytest_gpuperf.reasons import Reason, reason_record
 from pytest_gpuperf.stats import grouped_percentile
 from pytest_gpuperf.timing.taken import Synchronises
-from pytest_gpuperf.timing.turns import DEVICE, Clock, Offer, Side, alternate
+from pytest_gpuperf.timing.turns import DEVICE, Offer, Side, alternate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -162,7 +162,7 @@ class Base:
                 return samples
 
             seed = zlib.crc32(f"{nodeid}::{name}".encode("utf-8", "backslashreplace"))
-            turns = alternate(base, side.turn, offers, 2 * request.limit, seed, Clock(tools))
+            turns = alternate(base, side.turn, offers, 2 * request.limit, seed, tools.backend)
             return _record(turns, offers, told["code"], seed)
         finally:
             process.ask(done=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_gpuperf.ratios import abba, levelled, ratio_interval, settled
 from pytest_gpuperf.timing.buffers import Buffers
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pytest_gpuperf.stats import Interval
     from pytest_gpuperf.timing.instruments import Instruments
     from pytest_gpuperf.timing.measure import First, Request
+
+    #: Takes one turn of one side: quantity, primers, count.
+    Turn = Callable[[str, int, int], list[float]]
 
 #: pytest shows the test's own lines, not the plugin's.
 __tracebackhide__ = True
@@ -131,8 +134,18 @@ class Turns:
     ratio: Interval | None
 
 
-def alternate(base: Callable[[str, int, int], list[float]], head: Callable[[str, int, int], list[float]], offers: tuple[Offer, Offer], seconds: float, seed: int, clock: Clock) -> Turns:
-    """Take blocks of base and head in turns until their ratio, head / base, is settled or `seconds` are over.
+class Clock(Protocol):
+    """What a schedule needs of a backend: seconds, and a rest of some."""
+
+    def now(self) -> float:
+        """Return the seconds of now."""
+
+    def sleep(self, seconds: float) -> None:
+        """Rest."""
+
+
+def alternate(base: Turn, head: Turn, offers: tuple[Offer, Offer], seconds: float, seed: int, clock: Clock) -> Turns:
+    """Take blocks of base and head, each given a quantity, primers and a count, in turns until their ratio, head / base, is settled or `seconds` are over.
 
     A block is two random ABBA pieces; neighbouring pieces of one side are one turn, and each turn begins with primers.
     """
@@ -156,14 +169,6 @@ def alternate(base: Callable[[str, int, int], list[float]], head: Callable[[str,
     level = levelled(taken)
     ticks = (offers[1].tick, offers[0].tick) if quantity == DEVICE else (0.0, 0.0)
     return Turns(quantity, *taken, primers, ratio_interval(level[1], level[0], ticks, seed))
-
-
-class Clock:
-    """The device's clock: what a schedule needs of a backend."""
-
-    def __init__(self, instruments: Instruments) -> None:
-        """Keep the backend."""
-        self.now, self.sleep = instruments.backend.now, instruments.backend.sleep
 
 
 def turns_of(order: Sequence[int]) -> Iterator[tuple[int, int]]:
