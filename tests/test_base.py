@@ -68,15 +68,14 @@ def held(run):
     return comparison, {f"{one.nodeid.partition('::')[2]} {one.name}": one.change for one in comparison.held}
 
 
-def leftovers(before):
-    return {path.name for path in Path(tempfile.gettempdir()).glob("gpuperf-base-*")} - before
-
-
 @pytest.fixture
-def nothing_left():
-    before = leftovers(set())
+def nothing_left(monkeypatch, tmp_path_factory):
+    """A temporary directory of its own, in which nothing of the base is left."""
+    place = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    monkeypatch.setenv("TMPDIR", str(place))
     yield
-    assert leftovers(before) == set()
+    assert list(place.glob("gpuperf-base-*")) == []
 
 
 CASES = """
@@ -104,6 +103,26 @@ CASES = """
         assert m.time < 1.0
         gpuperf.measure(fake.kernel(50e-6), name="after")
 
+    def test_breaks(gpuperf, fake):
+        calls = []
+        def body():
+            calls.append(1)
+            if kern.US == 20 and len(calls) == 80:
+                raise RuntimeError("enough")
+            kernel()
+        kernel = fake.kernel(30e-6)
+        gpuperf.measure(body)
+
+    def test_fails_in_turns(gpuperf, fake):
+        calls = []
+        def body():
+            calls.append(1)
+            if kern.US == 21 and len(calls) == 300:
+                raise RuntimeError("too much")
+            kernel()
+        kernel = fake.kernel(30e-6)
+        assert gpuperf.measure(body).time < 1.0
+
     def test_broken(gpuperf, fake):
         assert kern.US == 21, "it does not work yet"
         gpuperf.measure(fake.kernel(kern.US * 1e-6))
@@ -124,7 +143,7 @@ def test_what_a_change_did_and_what_it_did_not(pytester, nothing_left):
         gpuperf.measure(fake.kernel(50e-6))
     """, "--gpuperf-base=HEAD", GATE)
     comparison, found = held(done)
-    assert done.outcomes == {"passed": 8}, done.text
+    assert done.outcomes == {"passed": 10}, done.text
     verdicts = {name: (change.verdict, change.quantity, change.reason.code if change.reason else None) for name, change in found.items()}
     assert verdicts == {
         "test_slower main": ("SLOWER", "time", None),
@@ -134,9 +153,13 @@ def test_what_a_change_did_and_what_it_did_not(pytester, nothing_left):
         "test_sync main": ("SLOWER", "wall_time", None),
         "test_asserts main": ("UNMEASURED", "time", "measured-otherwise"),
         "test_asserts after": ("SAME", "time", None),
+        "test_breaks main": ("UNMEASURED", "time", "base-failed"),
+        "test_fails_in_turns main": ("UNMEASURED", "time", "body-failed"),
         "test_broken main": ("UNMEASURED", "time", "base-failed"),
     }
     assert found["test_slower main"].ratio == pytest.approx(1.05, abs=0.01)
+    assert "in the middle of its turns: RuntimeError: enough" in str(found["test_breaks main"].reason)
+    assert "one of its turns: RuntimeError: too much" in str(found["test_fails_in_turns main"].reason)
     assert "it does not work yet" in str(found["test_broken main"].reason)
     assert [name for name, _ in comparison.missing] == ["test_it.py::test_old"]
     assert [name for name, _ in comparison.new] == ["test_it.py::test_new"]

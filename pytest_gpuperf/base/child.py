@@ -14,6 +14,7 @@ import pytest
 from pytest_gpuperf.arguments import call_once, listed, read_body, read_cache
 from pytest_gpuperf.base.tree import installed
 from pytest_gpuperf.base.wire import Closed, Wire
+from pytest_gpuperf.case import plain_error
 from pytest_gpuperf.child import Child, ChildState
 from pytest_gpuperf.child_verbs import ChildGpuPerf, ChildRuntime
 from pytest_gpuperf.counters.code import machine_code
@@ -80,7 +81,12 @@ class Link:
             if "turn" not in asked:
                 self._want = asked.get("want")
                 return
-            self.tell("turn", samples=side.turn(**asked["turn"]))
+            try:
+                samples = side.turn(**asked["turn"])
+            except BaseException as error:
+                self.tell("ended", outcome="failed", error=plain_error(error).partition("\n")[0])
+                raise
+            self.tell("turn", samples=samples)
 
     def rest(self) -> None:
         """Do nothing more on the device before something is wanted."""
@@ -94,8 +100,9 @@ class Link:
         self.ahead = [one for one in self.ahead if one != nodeid]
 
     def _wanted(self) -> dict[str, Any]:
-        if self._want is None:
-            self._want = self._hear()["want"]
+        while self._want is None:
+            # What else is said is for turns that are over.
+            self._want = self._hear().get("want")
         return self._want
 
     def _hear(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import zlib
@@ -12,6 +13,7 @@ import pytest
 from pytest_gpuperf import relaunch
 from pytest_gpuperf.base.process import Gone, Process
 from pytest_gpuperf.base.tree import BaseError, Source, Tree, counterpart, find
+from pytest_gpuperf.case import plain_error
 from pytest_gpuperf.items import is_case
 from pytest_gpuperf.reasons import Reason, reason_record
 from pytest_gpuperf.stats import grouped_percentile
@@ -58,6 +60,10 @@ def register(config: pytest.Config, options: Config, state: Callable[[], State])
         message = f"{option}: the root of the tests, {config.rootpath}, is not inside of {source.top}"
         raise pytest.UsageError(message)
     config.pluginmanager.register(Base(options, source, state), "gpuperf-base")
+
+
+class _Unfinished(Exception):
+    """The base's test ended in the middle of its turns; its session goes on."""
 
 
 class Base:
@@ -136,9 +142,13 @@ class Base:
             return self._turns(nodeid, name, tools, request, buffers, first)
         except Gone as error:
             return _without(self._lose(str(error)))
+        except _Unfinished as error:
+            return _without(Reason("base-failed", f"the test failed in the base, in the middle of its turns: {error}"))
         except Synchronises:
             tools.backend.synchronize()
             return _without(Reason("sync", "the body waited for the device in one of its turns"))
+        except Exception as error:  # noqa: BLE001 - what was measured before stands, whatever the body does in further calls
+            return _without(Reason("body-failed", f"the body failed in one of its turns: {plain_error(error)}"))
 
     def _turns(self, nodeid: str, name: str, tools: Instruments, request: Request, buffers: Buffers, first: First) -> dict[str, Any]:
         process = self._process
@@ -157,7 +167,7 @@ class Base:
                 process.ask(turn={"quantity": quantity, "primers": primers, "count": count})
                 answer = process.hear("turn")
                 if answer["event"] != "turn":
-                    raise Gone(f"its test {answer.get('outcome', 'ended')} in the middle of its turns: {answer.get('error')}")
+                    raise _Unfinished(str(answer.get("error")))
                 samples: list[float] = answer["samples"]
                 return samples
 
@@ -165,7 +175,9 @@ class Base:
             turns = alternate(base, side.turn, offers, 2 * request.limit, seed, tools.backend)
             return _record(turns, offers, told["code"], seed)
         finally:
-            process.ask(done=True)
+            # What ends this now is not to be hidden by a base that ended too.
+            with contextlib.suppress(Gone):
+                process.ask(done=True)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
