@@ -136,5 +136,5 @@ def _paths(top: Path, root: Path) -> list[str]:
         if file and "." not in name:
             place = Path(file).resolve()
             places.append(place.parent.parent if place.stem == "__init__" else place.parent)
-    found = (counterpart(one, top, root) for one in dict.fromkeys(places) if one != Path(__file__).resolve().parents[2])
+    found = (counterpart(one, top, root) for one in dict.fromkeys(places))
     return [str(one) for one in found if one is not None and one.is_dir()]
