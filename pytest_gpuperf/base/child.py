@@ -155,13 +155,15 @@ class BaseChild(Child):
         """Wait until something is wanted; skip, before its fixtures, what nobody wants anything of."""
         if not self.link.arrive(self.nodeid_of(item)):
             pytest.skip(_ELSEWHERE)
+        if not item.path.resolve().is_relative_to(self.root):
+            self._foreign = f"the test itself came from {item.path}"
 
     def foreign(self) -> str:
         """Name a module that is not of this tree though it should be: one of the other session's tree, or one that is installed and lies in this tree too."""
         for name in sys.modules.keys() - self._looked:
             self._looked.add(name)
             file = getattr(sys.modules.get(name), "__file__", None)
-            if file and not self._foreign and self._is_foreign(name, Path(file)):
+            if file and not self._foreign and self._is_foreign(name, Path(file).resolve()):
                 self._foreign = f"{name} came from {file}"
         return self._foreign
 

@@ -104,7 +104,7 @@ class Tree:
     def __init__(self, source: Source) -> None:
         """Make nothing yet."""
         self.source = source
-        self.folder = Path(tempfile.mkdtemp(prefix="gpuperf-base-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="gpuperf-base-")).resolve()
         self.root = source.folder or self.folder / "tree"
 
     def make(self) -> None:
@@ -157,5 +157,6 @@ def moved(word: str, top: Path, base: Path) -> str:
     path, colons, within = value.partition("::")
     if not Path(path).is_absolute():
         return word
-    found = counterpart(Path(path), top, base)
+    # By another name, a link perhaps, it is the same tree.
+    found = counterpart(Path(path).resolve(), top, base)
     return word if found is None else f"{head}{equals}{found}{colons}{within}"
