@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import re
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pytest_gpuperf import StaticError
+from pytest_gpuperf.reasons import REASONS
 from pytest_gpuperf.static import answers, cache, disassemble, elf, sass, source, toolchain
 from pytest_gpuperf.static.architectures import ARCHITECTURES, architecture, blocks, occupancy
 from pytest_gpuperf.static.model import INSTRUCTIONS, QUANTITIES, Compiled, Reference, Request, compiled_of, plain, request_of
@@ -249,3 +252,16 @@ def test_a_module_that_extends_numba_counts_whole(monkeypatch, tmp_path):
     monkeypatch.setitem(__import__("sys").modules, "extending_module", module)
     assert str(file) in source.extending()
     assert digest_of(BASE) != before
+
+
+def test_the_page_of_the_docs_has_every_quantity_and_every_reason():
+    root = Path(__file__).resolve().parent.parent
+    page = (root / "docs" / "static.md").read_text(encoding="utf-8")
+    listed = re.findall(r"`([\w-]+)`", "\n".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| `")))
+    package = "\n".join(path.read_text(encoding="utf-8") for path in (root / "pytest_gpuperf" / "static").glob("*.py"))
+    codes = [cause.code for cause in REASONS if cause.code in {"no-compiler", "toolchain"} or cause.code.startswith(("compile-", "no-nvdisasm", "no-disas", "no-report", "no-block"))]
+    assert sorted(listed) == sorted([*QUANTITIES, "code_hash", *codes])
+    assert all(f'"{code}"' in package for code in codes)
+    assert page.splitlines()[8].split()[:2] == ["kernel", "arch"]
+    assert page.splitlines()[8].split()[2:-1] == list(QUANTITIES)
+    assert "docs/static.md" in (root / "README.md").read_text(encoding="utf-8")
