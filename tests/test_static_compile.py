@@ -155,6 +155,13 @@ def test_an_unknown_architecture_is_refused_before_anything_starts():
         compiling.compile_all([asked("scale", "sm_91")])
 
 
+def test_a_kernel_is_found_among_those_that_it_is_linked_with(compiler):
+    one = compiler.compile([dataclasses.replace(asked("together"), reference=Reference("attribute", "static_gpu_kernels", "together"))])[0]
+    assert one.error is None
+    assert (one.quantities["spills"], one.quantities["loads_32"] >= 3) == (0, True)
+    assert one.quantities["instructions"] < 300
+
+
 def test_a_plain_function_is_compiled_with_the_options_it_is_given(compiler):
     free, held = compiler.compile([asked("_full"), asked("_full", options={"max_registers": 24})])
     assert held.quantities["registers"] <= 24 < free.quantities["registers"]

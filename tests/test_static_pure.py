@@ -160,7 +160,7 @@ def test_compilers_of_one_release_or_a_newer_linker_go_together():
 
 
 def test_the_store_gives_back_what_it_was_given_and_nothing_else(tmp_path):
-    code = cache.Code(b"\x7fELF\n\x00\nbytes", "ptx", 4, {"nvvm": "13"}, "sass")
+    code = cache.Code(b"\x7fELF\n\x00\nbytes", "entry", "ptx", 4, {"nvvm": "13"}, "sass")
     cache.save(tmp_path, "abcd", code)
     assert cache.load(tmp_path, "abcd") == code
     assert cache.load(tmp_path, "abce") is None
@@ -241,6 +241,24 @@ def test_lines_count_where_the_code_has_them():
 
 def test_what_cannot_be_told_has_no_key():
     assert digest_of(BASE.replace("TABLE = np.arange(4)", "TABLE = [object()]")) is None
+
+
+def test_what_is_linked_counts_by_what_it_is(tmp_path):
+    file = tmp_path / "helper.cu"
+    text = BASE.replace("fastmath=False", f"link=[{str(file)!r}]")
+    assert digest_of(text) is None
+    file.write_text("__device__ int one() { return 1; }")
+    before = digest_of(text)
+    file.write_text("__device__ int one() { return 2; }")
+    assert before != digest_of(text) is not None
+    held = BASE.replace("fastmath=False", 'link=[types.SimpleNamespace(data=b"1")]')
+    assert digest_of(held) != digest_of(held.replace('b"1"', 'b"2"'))
+    assert digest_of(BASE.replace("fastmath=False", "link=[object()]")) is None
+
+
+def test_a_function_that_is_only_declared_has_no_key():
+    declared = "ExternFunction = type('ExternFunction', (), {})\nLIMIT = type('declared', (), {'key': ExternFunction()})\n"
+    assert digest_of(BASE.replace("LIMIT = 4", declared)) is None
 
 
 def test_a_module_that_extends_numba_counts_whole(monkeypatch, tmp_path):
