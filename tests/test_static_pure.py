@@ -100,8 +100,9 @@ def test_every_row_of_opcodes_is_used_and_counts_something():
         assert any(row.counts(one.opcode, one.modifiers) for one in parsed), row
 
 
-def test_nops_between_count_and_at_the_end_do_not():
-    assert sass.counts("/*0000*/ NOP ;\n/*0010*/ EXIT ;\n/*0020*/ BRA 0x20;\n/*0030*/ NOP;\n/*0040*/ NOP;")["instructions"] == 3
+def test_what_fills_up_the_end_of_a_function_does_not_count():
+    text = "/*0000*/ EXIT ;\n/*0010*/ NOP ;\n/*0020*/ RET.REL.NODEC R2 0x0 ;\n/*0030*/ @P0 BRA 0x20;\n/*0040*/ NOP;"
+    assert sass.counts(text)["instructions"] == len(sass.instructions(text)) == 3
     assert sass.counts("")["instructions"] == 0
 
 
