@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpuperf.budgets.judge import Judgement, unjudged
 from pytest_gpuperf.catching import swallower
 from pytest_gpuperf.errors import BadBudget, BudgetExceeded, GpuPerfError, NotIdentical
-from pytest_gpuperf.metrics import TAIL_SAMPLES, nearest
+from pytest_gpuperf.metrics import TAIL_SAMPLES, is_compiled, nearest
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNMEASURED, Reason, Verdict, reason_record, worst
 from pytest_gpuperf.records.account import BEGUN
+from pytest_gpuperf.resources import resource_judgements
+from pytest_gpuperf.static.record import record_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,9 +24,10 @@ if TYPE_CHECKING:
 
     from pytest_gpuperf.budgets.collect import Budget, Marks
     from pytest_gpuperf.comparison import Comparison
-    from pytest_gpuperf.errors import Inconclusive, NotClean, Unmeasured
+    from pytest_gpuperf.errors import Inconclusive, NotClean, Undeclared, Unmeasured
     from pytest_gpuperf.identity.guard import Guarded
     from pytest_gpuperf.measurement import Measurement
+    from pytest_gpuperf.static.model import Compiled
 
 #: pytest shows the test's own lines, not the plugin's.
 __tracebackhide__ = True
@@ -70,10 +73,14 @@ class Case:
         self.judgements: list[Judgement] = []
         self.undecideds: list[Undecided] = []
         self.unchecked: list[tuple[str, Reason]] = []
+        #: What was compiled for it, each once, with the measurement that it was for.
+        self.compiled: dict[tuple[Any, ...], tuple[Compiled, list[str]]] = {}
+        #: Which kernels its bodies were seen to launch, with which argument types.
+        self.launched: list[tuple[tuple[str, str], str]] = []
         #: How many generators it drew, by name, and the arrays that are looked at when it ends.
         self.drawn: dict[str, int] = {}
         self.guards: list[Guarded] = []
-        self.raised: BudgetExceeded | NotIdentical | NotClean | None = None
+        self.raised: BudgetExceeded | NotIdentical | NotClean | Undeclared | None = None
         self.judged = False
         #: Why nothing of the case is measured in a session that does something else; limits are accounted for and do not touch the verdict.
         self.untimed: Reason | None = None
@@ -155,15 +162,18 @@ class Case:
         """Judge every budget, once: of markers and of measure's `budget=`; `ended` says why the body did not reach its end."""
         self.judged = True
         for budget in self.marks.budgets:
-            for name, reason in self._targets(budget, ended):
+            if is_compiled(budget.limit.quantity):
+                continue
+            for name, reason in self.targets(budget, ended):
                 if reason is not None:
                     self.judgements.append(unjudged(budget, name, reason))
                     continue
                 keys = {one.key[1:] for one in self.overrides.get(name, []) if one.applies}
                 if budget.key[1:] not in keys:
-                    self.judgements.append(self._judged(budget, name))
+                    self.judgements.append(self.judged_budget(budget, name))
         for name, budgets in self.overrides.items():
-            self.judgements += [self._judged(budget, name) for budget in budgets]
+            self.judgements += [self.judged_budget(budget, name) for budget in budgets if not is_compiled(budget.limit.quantity)]
+        self.judgements += resource_judgements(self, ended)
         for name, budgets in self.abandoned.items():
             if name not in self.overrides:
                 self.judgements += [unjudged(budget, name, Reason("body-failed", "this measurement raised before it had a value")) for budget in budgets]
@@ -194,7 +204,7 @@ class Case:
         """Account for every budget of a case whose body never ran."""
         self.judgements += [unjudged(budget, budget.of or "main", reason) for budget in self.marks.budgets]
 
-    def _targets(self, budget: Budget, ended: Reason | None) -> list[tuple[str, Reason | None]]:
+    def targets(self, budget: Budget, ended: Reason | None) -> list[tuple[str, Reason | None]]:
         """Return the measurements that a budget is for, each with the reason why it cannot be judged there."""
         names = list(self.measurements)
         wanted = budget.of or "main"
@@ -208,7 +218,8 @@ class Case:
             return [(name, None) for name in names] or [(wanted, Reason("no-measurement"))]
         return [(wanted, None)]
 
-    def _judged(self, budget: Budget, name: str) -> Judgement:
+    def judged_budget(self, budget: Budget, name: str) -> Judgement:
+        """Judge one budget on the measurement of a name; a failure where there is none, or where it cannot be judged."""
         limit = budget.limit
         try:
             if name not in self.measurements:
@@ -272,8 +283,10 @@ class Case:
 
     def record(self) -> dict[str, Any]:
         """Return what the run file holds of the case, less what pytest knows."""
+        failed = {one.subject for one in (*self.judgements, *self.required) if one.verdict == FAIL}
+        compiled = [record_of(one, names, failed=bool(one.error) or f"{one.kernel} on {one.arch}" in failed) for one, names in self.compiled.values()]
         compared = {"comparisons": [one.record() for one in self.comparisons]} if self.comparisons else {}
-        return compared | {
+        return compared | ({"compiled": compiled} if compiled else {}) | {
             "checks": [dataclasses.asdict(check) for check in self.checks],
             "budgets": [one.record() for one in (*self.judgements, *self.required)],
             "measurements": [one.record() for one in self.measurements.values()],
