@@ -143,6 +143,11 @@ class Case:
         self._note_unseen(judgement)
         self.tell(budgets=judgement.record())
 
+    @property
+    def only_compiled(self) -> bool:
+        """Whether it asked for compiled kernels and ran no body: then nothing of its verdict is a simulator's."""
+        return bool(self.compiled) and not self.measurements
+
     def _note_unseen(self, one: Check | Judgement) -> None:
         """Remember a failure whose error will not reach pytest, and which nobody expects."""
         if one.verdict != FAIL:

@@ -68,7 +68,7 @@ class CompiledKernel:
         if timed is not None:
             message = f"require({timed}=...): a compiled kernel was not launched, so it has none; it has: {', '.join(QUANTITIES)}"
             raise StaticError(message)
-        judgements = Resources((self._one,), None, self._case.device, self._case).judged(self.name, budgets)
+        judgements = Resources((self._one,), None, self._case.device, self._case).judged("", budgets)
         for judgement in judgements:
             self._case.require(judgement)
         failed = [judgement.message for judgement in judgements if judgement.verdict == FAIL]

@@ -16,7 +16,8 @@ COMPILED: tuple[Field, ...] = (
     Field("code_hash", "text?", "", "hash of machine code, constants and resources, never of names; null where there is no machine code"),
     Field("toolchain", "{text}", "", "versions of what compiled it"),
     Field("mix", "{int}", "", "instructions by kind, as LDG"),
-    Field("sass", "text?", "", "disassembled code without addresses: base64 of zlib"),
+    Field("opcodes", "text?", "", "opcodes of the disassembled code, a line each: base64 of zlib"),
+    Field("sass", "text?", "", "disassembled code without addresses, of kernels that failed: base64 of zlib"),
     Field("ptx", "text?", "", "PTX, of kernels that failed: base64 of zlib"),
     Field("error", "text?", "", "why it was not compiled"),
 )

@@ -21,17 +21,19 @@ Record = dict[str, Any]
 
 #: Rows of the table, kernels whose code is shown, lines of each text, and sentences.
 _ROWS, _TEXTS, _LINES, _SENTENCES = 600, 12, 400, 40
+#: What is shown of code, by the fields that have it.
+_KINDS = {"opcodes": "Opcodes", "sass": "SASS", "ptx": "PTX"}
 #: Lines around a difference.
 _AROUND = 2
 #: A change of the time that is worth a word about whose doing it is.
 _WORTH = 0.02
 #: Column heads that say more than the name of the quantity, and in what.
 _HEADS = {
-    "spills": "spills B",
-    "stack": "stack B",
-    "shared": "shared B",
-    "local": "local B",
-    "occupancy": "occupancy %",
+    "spills": "spills, B",
+    "stack": "stack, B",
+    "shared": "shared, B",
+    "local": "local, B",
+    "occupancy": "occupancy, %",
     "loads_128": "loads 128",
     "loads_32": "loads 32",
     "stores_128": "stores 128",
@@ -56,11 +58,17 @@ class Line:
     kernel: str
     arch: str
     signature: str
+    block: str
     cells: tuple[Cell, ...]
     verdict: str
     change: str
     error: str
     span: int = 0
+
+    @property
+    def group(self) -> tuple[str, str, str]:
+        """What its lines have in common."""
+        return self.kernel, self.signature, self.block
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -93,15 +101,16 @@ def resources(run: Record, beside: Beside) -> Shown | None:
     here = _compiled(run)
     if not here:
         return None
-    there = _compiled(beside.reference) if beside.reference else {}
+    there = {identity(record): record for record in _compiled(beside.reference).values()} if beside.reference else {}
     judged = _judged(run)
     order = sorted(here, key=lambda key: _place(key, here))
     names = [one for one in QUANTITIES if any(one in record["quantities"] or one in record["holes"] for record in here.values())]
-    lines = [_line(names, here[key], there.get(key), judged.get(_subject(here[key]), {}), with_reference=bool(there)) for key in order]
-    sentences = [
-        visible(one) for key in order if key in there and not same_code(here[key], there[key]) for one in explain(here[key], there[key])
-    ]
-    texts = [text for key in order if _failed(here[key], judged) for text in _texts(here[key], there.get(key))]
+    lines = [_line(names, here[key], there.get(key[:3]), judged.get(_subject(here[key]), {}), with_reference=bool(there)) for key in order]
+    # One machine code may be in several rows, of several blocks.
+    codes = {key[:3]: here[key] for key in order}
+    changed = [key for key in codes if key in there and not same_code(codes[key], there[key])]
+    sentences = [visible(one) for key in changed for one in explain(codes[key], there[key])]
+    texts = [text for key, record in codes.items() if _failed(record, judged) for text in _texts(record, there.get(key))]
     tools = {name: version for record in here.values() for name, version in record["toolchain"].items()}
     return Shown(
         tuple(_HEADS.get(name, name) for name in names),
@@ -111,7 +120,7 @@ def resources(run: Record, beside: Beside) -> Shown | None:
         tuple(dict.fromkeys(visible(here[key]["arch"]) for key in order)),
         visible(", ".join(f"{name} {version}" for name, version in tools.items())),
         (*sentences[:_SENTENCES], *_doings(run, beside)),
-        tuple(texts[: 2 * _TEXTS]),
+        tuple(texts[: len(_KINDS) * _TEXTS]),
         bool(there),
     )
 
@@ -165,6 +174,7 @@ def _line(names: list[str], here: Record, there: Record | None, judged: dict[str
         visible(here["kernel"]),
         visible(here["arch"]),
         visible(here["signature"]),
+        f"{here['block']} threads a block" if here.get("block") else "",
         cells,
         worst(verdicts) if verdicts else "",
         change,
@@ -188,23 +198,18 @@ def _cell(here: Record, there: Record | None, name: str, limits: list[Record]) -
 def _spanned(lines: list[Line]) -> Iterator[Line]:
     """Give the first line of each kernel the number of its lines."""
     for place, line in enumerate(lines):
-        own = (line.kernel, line.signature)
-        if place and (lines[place - 1].kernel, lines[place - 1].signature) == own:
-            yield line
-            continue
-        span = (
-            next((after for after in range(place, len(lines)) if (lines[after].kernel, lines[after].signature) != own), len(lines)) - place
-        )
-        yield dataclasses.replace(line, span=span)
+        first = not place or lines[place - 1].group != line.group
+        span = next((after for after in range(place, len(lines)) if lines[after].group != line.group), len(lines)) - place
+        yield dataclasses.replace(line, span=span) if first else line
 
 
 def _texts(here: Record, there: Record | None) -> Iterator[Text]:
-    """Yield SASS and PTX of a kernel that failed, as a difference to the reference's where that has it."""
-    for what in ("sass", "ptx"):
+    """Yield opcodes, SASS and PTX of a kernel that failed, as a difference to the reference's where that has it; opcodes alone tell nothing new."""
+    for what, title in _KINDS.items():
         mine, theirs = unpacked(here.get(what)), unpacked((there or {}).get(what))
-        if not mine:
+        if not mine or (what == "opcodes" and not theirs):
             continue
-        title = f"{what.upper()} of {_subject(here)}"
+        title = f"{title} of {_subject(here)}"  # noqa: PLW2901
         if theirs:
             marked = [
                 (one[:1], one[1:]) for one in list(difflib.unified_diff(theirs.splitlines(), mine.splitlines(), lineterm="", n=_AROUND))[2:]

@@ -17,17 +17,18 @@ if TYPE_CHECKING:
 
 #: Addresses and encodings of a disassembly.
 _NOISE = re.compile(r"/\*(?:0x)?[0-9a-f]+\*/")
+_OPERANDS = re.compile(r"^((?:@!?U?P[T0-9]+ )?[A-Z][A-Z0-9_.]*)(?= |;).*$")
 
 
 def record_of(one: Compiled, measurements: Iterable[str], *, failed: bool) -> dict[str, Any]:
-    """Return what the run file has of a compiled kernel; its PTX only where a limit on it `failed`."""
+    """Return what the run file has of a compiled kernel; SASS and PTX whole only where a limit on it `failed`."""
     listing = instructions_of(one.sass)
     return {
         "kernel": one.kernel, "arch": one.arch, "signature": one.signature, "block": one.block, "dynamic_shared": one.dynamic_shared,
         "measurements": list(measurements), "quantities": dict(one.quantities),
         "holes": {name: reason_record(Reason(*why), f"{name} of {one.kernel} on {one.arch}") for name, why in one.reasons.items()},
         "code_hash": one.code_hash, "toolchain": dict(one.toolchain), "mix": mix_of(listing),
-        "sass": packed(listing), "ptx": packed(one.ptx) if failed else None, "error": one.error,
+        "opcodes": packed(opcodes_of(listing)), "sass": packed(listing) if failed else None, "ptx": packed(one.ptx) if failed else None, "error": one.error,
     }  # fmt: skip
 
 
@@ -40,6 +41,15 @@ def instructions_of(sass: str) -> str:
     """
     lines = (re.sub(r"\s+", " ", _NOISE.sub("", re.sub(r"/\* 0x[0-9a-f]+ \*/", "", line))).strip() for line in sass.splitlines())
     return "\n".join(line for line in lines if line)
+
+
+def opcodes_of(listing: str) -> str:
+    r"""Return the opcodes of a disassembly, a line each: what is left where registers and addresses, which move with everything, are not looked at.
+
+    >>> opcodes_of("@!P0 LDG.E.128 R4, [R2] ;\n.L_x_1:\nEXIT ;")
+    '@!P0 LDG.E.128\n.L_x_1:\nEXIT'
+    """
+    return "\n".join(_OPERANDS.sub(r"\1", line) for line in listing.splitlines())
 
 
 def packed(text: str) -> str | None:

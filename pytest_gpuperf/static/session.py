@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.reasons import Reason
-from pytest_gpuperf.static.architectures import architecture
+from pytest_gpuperf.static.architectures import architecture, occupancy
 from pytest_gpuperf.static.asking import request_for
 from pytest_gpuperf.static.compiling import compile_all
 from pytest_gpuperf.static.declared import read_rows
@@ -41,6 +42,8 @@ class Offline:
         self._folder, self._normal, self._place_of = folder, normal, place_of
         self._rows: tuple[Declared, ...] | None = None
         self._done: dict[str, Compiled] = {}
+        #: What was compiled, by requests without block and dynamic shared memory: these change no code.
+        self._code: dict[str, Compiled] = {}
         #: Whether more than one case asks: then all declared rows are compiled with the first request, in one child.
         self.several = False
 
@@ -69,6 +72,10 @@ class Offline:
     def compiled(self, requests: Sequence[Request]) -> list[Compiled]:
         """Return what requests compile to; what was compiled before is not compiled again."""
         keys = [_key(one) for one in requests]
+        for key, one in zip(keys, requests, strict=True):
+            near = self._code.get(_key(_anyhow(one)))
+            if key not in self._done and near is not None:
+                self._done[key] = launched_as(near, one)
         missing = {key: one for key, one in zip(keys, requests, strict=True) if key not in self._done}
         if missing:
             if self.several:
@@ -77,6 +84,7 @@ class Offline:
             with self._alone():
                 answers = compile_all(list(missing.values()))
             self._done |= dict(zip(missing, answers, strict=True))
+            self._code |= {_key(_anyhow(one)): answer for one, answer in zip(missing.values(), answers, strict=True) if answer.code_hash is not None}
         return [self._done[key] for key in keys]
 
     @contextlib.contextmanager
@@ -94,6 +102,23 @@ class Offline:
     def _ahead(self) -> list[Request]:
         asked = [request_for(row.kernel, row.signature, arch, [row], block=row.block) for arch in self.archs for row in self.rows]
         return [one for one in asked if not isinstance(one, Reason)]
+
+
+def _anyhow(request: Request) -> Request:
+    return dataclasses.replace(request, block=None, dynamic_shared=0)
+
+
+def launched_as(one: Compiled, request: Request) -> Compiled:
+    """Return a compiled kernel as another launch of it has it: its occupancy is of that launch's block and dynamic shared memory."""
+    numbers, reasons = dict(one.quantities), dict(one.reasons)
+    numbers.pop("occupancy", None)
+    reasons.pop("occupancy", None)
+    if request.block is None:
+        reasons["occupancy"] = ("no-block", "")
+    else:
+        shared = int(numbers["shared"]) + request.dynamic_shared
+        numbers["occupancy"] = occupancy(architecture(one.arch), request.block, int(numbers["registers"]), shared, int(numbers["barriers"]))
+    return dataclasses.replace(one, quantities=numbers, reasons=reasons, block=request.block, dynamic_shared=request.dynamic_shared)
 
 
 def _key(request: Request) -> str:
