@@ -1,0 +1,77 @@
+"""The compilers of this environment: their versions, and what to install where one is missing or two do not go together."""
+
+from __future__ import annotations
+
+import dataclasses
+from importlib import metadata
+
+#: What a compilation depends on: the name by which it is told, and its distribution, which for another CUDA may have a suffix.
+_DISTRIBUTIONS = (
+    ("numba-cuda", "numba-cuda"),
+    ("numba", "numba"),
+    ("llvmlite", "llvmlite"),
+    ("numpy", "numpy"),
+    ("cuda-core", "cuda-core"),
+    ("cuda-bindings", "cuda-bindings"),
+    ("nvvm", "nvidia-nvvm"),
+    ("nvjitlink", "nvidia-nvjitlink"),
+    ("nvrtc", "nvidia-cuda-nvrtc"),
+)
+EXTRA = "pip install 'pytest-gpuperf[static]'"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Missing:
+    """Why nothing can be compiled: a code of REASONS, and what is wrong with the line that mends it."""
+
+    code: str
+    detail: str
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what is installed of the compilers, by short names: numba-cuda, numba, nvvm, nvjitlink and so on."""
+    found = {}
+    for short, name in _DISTRIBUTIONS:
+        for spelling in (name, f"{name}-cu12"):
+            try:
+                found[short] = metadata.version(spelling)
+            except metadata.PackageNotFoundError:
+                continue
+            break
+    return found
+
+
+def missing(found: dict[str, str] | None = None) -> Missing | None:
+    """Return why kernels cannot be compiled here, None where they can; `found` are versions as `versions` returns them.
+
+    >>> missing({"numba-cuda": "0.30.4", "nvvm": "13.4.1", "nvjitlink": "13.0.88"}).detail
+    "nvJitLink 13.0.88 cannot read what NVVM 13.4.1 writes: pip install 'nvidia-nvvm==13.0.*'"
+    """
+    asked = versions() if found is None else found
+    if "numba-cuda" not in asked:
+        return Missing("no-compiler", f"numba-cuda is not installed: {EXTRA}")
+    nvvm, linker = asked.get("nvvm"), asked.get("nvjitlink")
+    if nvvm and linker and _minor(linker) < _minor(nvvm):
+        pin = ".".join(map(str, _minor(linker)))
+        return Missing("toolchain", f"nvJitLink {linker} cannot read what NVVM {nvvm} writes: pip install 'nvidia-nvvm=={pin}.*'")
+    return _unloadable() if found is None else None
+
+
+def _unloadable() -> Missing | None:
+    """Return which library does not load; imports numba."""
+    try:
+        from numba.cuda.cudadrv import driver, nvvm
+    except Exception as error:  # noqa: BLE001 - an incompatible NumPy shows as an AttributeError at import
+        return Missing("toolchain", f"numba-cuda cannot be imported ({str(error).splitlines()[0] if str(error) else type(error).__name__}): {EXTRA}")
+    try:
+        nvvm.NVVM()
+    except Exception as error:  # noqa: BLE001 - numba raises what its search for libraries raises
+        return Missing("no-compiler", f"NVVM does not load ({str(error).splitlines()[0] if str(error) else type(error).__name__}): {EXTRA}")
+    if not driver._have_nvjitlink():  # noqa: SLF001 - what numba itself asks
+        return Missing("no-compiler", f"nvJitLink does not load: {EXTRA}")
+    return None
+
+
+def _minor(version: str) -> tuple[int, int]:
+    major, _, rest = version.partition(".")
+    return int(major), int(rest.partition(".")[0] or 0)
