@@ -169,16 +169,16 @@ class Case:
         for budget in self.marks.budgets:
             if is_compiled(budget.limit.quantity):
                 continue
-            for name, reason in self.targets(budget, ended):
+            for name, reason in self._targets(budget, ended):
                 if reason is not None:
                     self.judgements.append(unjudged(budget, name, reason))
                     continue
                 keys = {one.key[1:] for one in self.overrides.get(name, []) if one.applies}
                 if budget.key[1:] not in keys:
-                    self.judgements.append(self.judged_budget(budget, name))
+                    self.judgements.append(self._judged(budget, name))
         for name, budgets in self.overrides.items():
-            self.judgements += [self.judged_budget(budget, name) for budget in budgets if not is_compiled(budget.limit.quantity)]
-        self.judgements += resource_judgements(self, ended)
+            self.judgements += [self._judged(budget, name) for budget in budgets if not is_compiled(budget.limit.quantity)]
+        self.judgements += resource_judgements(self, self._targets, self._judged, ended)
         for name, budgets in self.abandoned.items():
             if name not in self.overrides:
                 self.judgements += [unjudged(budget, name, Reason("body-failed", "this measurement raised before it had a value")) for budget in budgets]
@@ -209,7 +209,7 @@ class Case:
         """Account for every budget of a case whose body never ran."""
         self.judgements += [unjudged(budget, budget.of or "main", reason) for budget in self.marks.budgets]
 
-    def targets(self, budget: Budget, ended: Reason | None) -> list[tuple[str, Reason | None]]:
+    def _targets(self, budget: Budget, ended: Reason | None) -> list[tuple[str, Reason | None]]:
         """Return the measurements that a budget is for, each with the reason why it cannot be judged there."""
         names = list(self.measurements)
         wanted = budget.of or "main"
@@ -223,8 +223,7 @@ class Case:
             return [(name, None) for name in names] or [(wanted, Reason("no-measurement"))]
         return [(wanted, None)]
 
-    def judged_budget(self, budget: Budget, name: str) -> Judgement:
-        """Judge one budget on the measurement of a name; a failure where there is none, or where it cannot be judged."""
+    def _judged(self, budget: Budget, name: str) -> Judgement:
         limit = budget.limit
         try:
             if name not in self.measurements:

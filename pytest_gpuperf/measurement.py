@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from pytest_gpuperf.budgets.collect import choose, read_limits
 from pytest_gpuperf.budgets.grammar import RELATIVE
 from pytest_gpuperf.budgets.judge import Judgement, judge, raise_undecided, unjudged
 from pytest_gpuperf.counters.names import counter, nearest_counter
-from pytest_gpuperf.errors import BadBudget, BudgetExceeded
+from pytest_gpuperf.errors import BadBudget, BudgetExceeded, StaticError
 from pytest_gpuperf.format import plural
 from pytest_gpuperf.metrics import METRICS, is_compiled, metric, metric_names, nearest
 from pytest_gpuperf.reasons import FAIL, Reason
@@ -140,7 +141,12 @@ class Measurement:
 
     def judged_code(self, budgets: Iterable[Budget]) -> list[Judgement]:
         """Judge limits on machine code: each for every kernel that the body launches, and for every architecture."""
-        return self._resources().judged(self.name, budgets)
+        resources = self._resources()
+        judgements = resources.judged(self.name, budgets)
+        # What was judged is written down with the other values; of a kernel that is not compiled there is no number.
+        with contextlib.suppress(StaticError):
+            self.values = {**self.values, **{one.budget.limit.quantity: resources.value(one.budget.limit.quantity) for one in judgements}}
+        return judgements
 
     @property
     def kernels_by_name(self) -> dict[str, tuple[int, float]]:

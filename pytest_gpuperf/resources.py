@@ -14,7 +14,7 @@ from pytest_gpuperf.static.versions import differs
 from pytest_gpuperf.values import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pytest_gpuperf.budgets.collect import Budget
     from pytest_gpuperf.static.model import Compiled
@@ -115,7 +115,7 @@ def judge_one(budget: Budget, measurement: str, one: Compiled) -> Judgement:
         value = value_of(one, quantity)
     except StaticError as error:
         return Judgement(budget, measurement, FAIL, f"{quantity} {budget.limit}: {error}", subject=subject)
-    aged = differs(getattr(budget, "toolchain", None), one.toolchain)
+    aged = differs(recorded_with(budget), one.toolchain)
     if aged is not None and value.number is not None:
         value = dataclasses.replace(value, reason=aged)
     made = judge(budget, measurement, value, subject)
@@ -124,14 +124,30 @@ def judge_one(budget: Budget, measurement: str, one: Compiled) -> Judgement:
     return dataclasses.replace(made, message=made.message.replace(": ", f" ({subject}): ", 1), subject=subject)
 
 
-def resource_judgements(case: Any, ended: Reason | None) -> list[Judgement]:
-    """Judge every limit on machine code of a case, of its markers and of `budget=`; `ended` says why the body did not reach its end."""
+def recorded_with(budget: Budget) -> Mapping[str, str] | None:
+    """Return the toolchain that a limit was recorded with, as the file of budgets notes it; None for one that somebody wrote."""
+    note = getattr(budget, "note", None)
+    found: Mapping[str, str] | None = getattr(note, "toolchain", None)
+    return found or None
+
+
+def resource_judgements(
+    case: Any,
+    targets: Callable[[Budget, Reason | None], list[tuple[str, Reason | None]]],
+    judged: Callable[[Budget, str], Judgement],
+    ended: Reason | None,
+) -> list[Judgement]:
+    """Judge every limit on machine code of a case, of its markers and of `budget=`.
+
+    `targets` gives the measurements that a limit is for, `judged` what becomes of one whose measurement is not there; `ended` says why the body did not
+    reach its end.
+    """
     found: list[Judgement] = []
     wanted: dict[str, list[Budget]] = {
         name: [one for one in own if is_compiled(one.limit.quantity)] for name, own in case.overrides.items()
     }
     for budget in (one for one in case.marks.budgets if is_compiled(one.limit.quantity)):
-        for name, reason in case.targets(budget, ended):
+        for name, reason in targets(budget, ended):
             if reason is not None:
                 found.append(unjudged(budget, name, reason))
             else:
@@ -140,5 +156,5 @@ def resource_judgements(case: Any, ended: Reason | None) -> list[Judgement]:
         if name in case.measurements:
             found += case.measurements[name].judged_code(budgets)
         else:
-            found += [case.judged_budget(one, name) for one in budgets]
+            found += [judged(one, name) for one in budgets]
     return found

@@ -194,7 +194,9 @@ class Runtime:
             self.lost = Reason("device-lost", f"the CUDA context is no longer usable: {error}")
 
     def close(self) -> None:
-        """Give the device back; errors of a lost context are not worth another line."""
+        """Give the device back, and end what compiles; errors of a lost context are not worth another line."""
+        if self._offline is not None:
+            self._offline.close()
         with contextlib.suppress(Exception):
             if self._instruments is not None:
                 self._instruments.close()

@@ -37,14 +37,15 @@ def glob_matches(glob: str, arch: str, device: str | None) -> bool:
 def for_arch(budgets: Sequence[Budget], arch: str, device: str | None) -> list[Budget]:
     """Choose, of limits on one quantity of one measurement, those that count on an architecture; BadBudget where two globs say equally much.
 
-    The nearest level with a glob that matches wins, within it the glob with the most literal characters.
+    The nearest level with a glob that matches wins, within it the glob with the most literal characters. Levels that LEVELS does not have, as those of a
+    file, come behind it, in their order.
     """
-    ranks = {level: rank for rank, level in enumerate(LEVELS)}
+    origins = [*LEVELS, *(one.origin for one in budgets)]
     matching = [one for one in budgets if glob_matches(one.glob, arch, device)]
     if not matching:
         return []
-    nearest = min(ranks.get(one.origin, -1) for one in matching)
-    level = [one for one in matching if ranks.get(one.origin, -1) == nearest]
+    nearest = min(origins.index(one.origin) for one in matching)
+    level = [one for one in matching if origins.index(one.origin) == nearest]
     globs = sorted({one.glob for one in level}, key=literal_characters, reverse=True)
     if len(globs) > 1 and literal_characters(globs[0]) == literal_characters(globs[1]):
         message = f"{level[0].limit.quantity}: globs {globs[0]!r} and {globs[1]!r} both match {arch!r} and say equally much"

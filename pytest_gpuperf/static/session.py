@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpuperf.reasons import Reason
 from pytest_gpuperf.static.architectures import architecture, occupancy
 from pytest_gpuperf.static.asking import request_for
-from pytest_gpuperf.static.compiling import compile_all
+from pytest_gpuperf.static.compiling import Compiler
 from pytest_gpuperf.static.declared import read_rows
 from pytest_gpuperf.static.model import plain
 
@@ -40,6 +40,7 @@ class Offline:
         """Compile nothing yet."""
         self.modules, self.archs = tuple(modules), tuple(archs)
         self._folder, self._normal, self._place_of = folder, normal, place_of
+        self._compiler: Compiler | None = None
         self._rows: tuple[Declared, ...] | None = None
         self._done: dict[str, Compiled] = {}
         #: What was compiled, by requests without block and dynamic shared memory: these change no code.
@@ -82,10 +83,22 @@ class Offline:
                 self.several = False
                 missing |= {key: one for key, one in ((_key(one), one) for one in self._ahead()) if key not in self._done}
             with self._alone():
-                answers = compile_all(list(missing.values()))
+                answers = self._compile(list(missing.values()))
             self._done |= dict(zip(missing, answers, strict=True))
             self._code |= {_key(_anyhow(one)): answer for one, answer in zip(missing.values(), answers, strict=True) if answer.code_hash is not None}
         return [self._done[key] for key in keys]
+
+    def _compile(self, requests: Sequence[Request]) -> Sequence[Compiled]:
+        """Compile in children that live as long as the session: the next request does not wait for their imports."""
+        if self._compiler is None:
+            self._compiler = Compiler()
+        return self._compiler.compile(requests)
+
+    def close(self) -> None:
+        """End the children."""
+        if self._compiler is not None:
+            self._compiler.close()
+            self._compiler = None
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
