@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from typing import ClassVar
 
 from plugin_runs import FAKE, NO_GPU
 
@@ -23,8 +24,8 @@ def compiled(kernel="decode", arch="sm_90", *, sass=SASS, code_hash="ab", toolch
 class FakeCompiler:
     """Answers requests without compiling: `numbers` by name of the kernel, or by (name, arch); `batches` are the names of what was asked at once."""
 
-    numbers: dict = {}
-    batches: list = []
+    numbers: ClassVar[dict] = {}
+    batches: ClassVar[list] = []
 
     def compile(self, requests):
         self.batches.append([(one.name, one.arch) for one in requests])

@@ -35,7 +35,7 @@ LAYERS = (
     Layer("readers", ("report", "reference"), ("facts", "records", "counters", "static")),
     # Readers of other tools' files: they make Measurements, so that budgets apply to what they read.
     Layer("traces", ("imports",), ("facts", "ground", "case")),
-    Layer("commands", ("cli",), ("facts", "records", "readers", "traces", "machine", "__init__")),
+    Layer("commands", ("cli",), ("facts", "records", "readers", "traces", "machine", "static", "__init__")),
     Layer("testing", ("testing",), ("facts", "ground")),
     Layer(
         "process",

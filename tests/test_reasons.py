@@ -20,14 +20,20 @@ ROOT = PACKAGE.parent
 SOURCES = ("device", "cupti", "graph", "host", "ncu", "compiler", "nvml", "simulator", "torch")
 
 
+#: Reason, and what carries its code and detail to where there are Reasons.
+CALLED = ("Reason", "Unreadable", "Missing", "Gone")
+
+
 def texts_in(node):
     return {inner.value for inner in ast.walk(node) if isinstance(inner, ast.Constant) and isinstance(inner.value, str)}
 
 
 def reasons_in(source):
-    """Return what may be codes in a module: the texts inside calls of Reason, and what a text has after a verdict, as "UNMEASURED not-run"."""
+    """Return what may be codes in a module: the texts inside calls of Reason and of what stands for one, and what a text has after a verdict, as "UNMEASURED not-run"."""
     tree = ast.parse(source)
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "Reason"]
+    calls = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in CALLED
+    ]
     named = re.findall(rf"(?:{'|'.join(VERDICTS)}) ([a-z-]+)", "\n".join(texts_in(tree)))
     return set().union(named, *map(texts_in, calls))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_gpuperf.counters.code import cubin_hash
+from pytest_gpuperf.reasons import Reason
 from pytest_gpuperf.static import sass
 from pytest_gpuperf.static.architectures import architecture, occupancy
 from pytest_gpuperf.static.elf import read
@@ -25,16 +26,17 @@ def answered(request: Request, code: Code, unreadable: Unreadable | None = None,
     numbers: dict[str, float] = {**binary.resources}
     reasons: dict[str, tuple[str, str]] = {}
     if code.spills is None:
-        reasons["spills"] = ("no-report", "the assembler did not say")
+        reasons["spills"] = _told(Reason("no-report"))
     else:
         numbers["spills"] = code.spills
     if code.sass is None:
-        why = (unreadable.code, unreadable.detail) if unreadable else ("no-disassembly", "")
-        reasons |= dict.fromkeys(INSTRUCTIONS, why)
+        reasons |= dict.fromkeys(
+            INSTRUCTIONS, _told(Reason("no-disassembly") if unreadable is None else Reason(unreadable.code, unreadable.detail))
+        )
     else:
         numbers |= sass.counts(code.sass)
     if request.block is None:
-        reasons["occupancy"] = ("no-block", "")
+        reasons["occupancy"] = _told(Reason("no-block"))
     else:
         shared = binary.resources["shared"] + request.dynamic_shared
         numbers["occupancy"] = occupancy(row, request.block, binary.resources["registers"], shared, binary.resources["barriers"])
@@ -56,10 +58,32 @@ def answered(request: Request, code: Code, unreadable: Unreadable | None = None,
 def refused(request: Request, error: str, versions: Mapping[str, str]) -> Compiled:
     """Return the answer for a kernel that does not compile: one line that names it."""
     line = f"{request.name} on {request.arch}: {error}"
-    return Compiled(request.name, request.arch, request.signature, {}, toolchain=dict(versions), block=request.block, dynamic_shared=request.dynamic_shared, error=line)
+    return Compiled(
+        request.name,
+        request.arch,
+        request.signature,
+        {},
+        toolchain=dict(versions),
+        block=request.block,
+        dynamic_shared=request.dynamic_shared,
+        error=line,
+    )
 
 
 def unmeasured(request: Request, code: str, detail: str, versions: Mapping[str, str]) -> Compiled:
     """Return the answer where nothing could be compiled: every quantity has the same reason."""
     reasons = dict.fromkeys(QUANTITIES, (code, detail))
-    return Compiled(request.name, request.arch, request.signature, {}, reasons, toolchain=dict(versions), block=request.block, dynamic_shared=request.dynamic_shared)
+    return Compiled(
+        request.name,
+        request.arch,
+        request.signature,
+        {},
+        reasons,
+        toolchain=dict(versions),
+        block=request.block,
+        dynamic_shared=request.dynamic_shared,
+    )
+
+
+def _told(reason: Reason) -> tuple[str, str]:
+    return reason.code, reason.detail

@@ -62,25 +62,23 @@ def _rows(task: dict[str, Any], _first: dict[str, Any], _versions: dict[str, str
 
 
 def _keys(task: dict[str, Any], first: dict[str, Any], versions: dict[str, str]) -> dict[str, Any]:
-    """Answer which keys of the store a kernel has, by architecture, where the store has them; or the error."""
+    """Answer the keys of a kernel by architecture, None where its sources cannot be told, and for which the store has it; or the error."""
     try:
         kernel = offline.kernel_of(find.find(Reference(**task["reference"])), task["options"])
     except offline.Refused as error:
         return {"error": str(error)}
     keys = {arch: _key(kernel, task["signature"], arch, versions) for arch in task["archs"]}
-    return {"stored": {arch: key for arch, key in keys.items() if key and cache.path_of(first["cache"], key).is_file()}}
+    return {"keys": keys, "stored": [arch for arch, key in keys.items() if key and cache.path_of(first["cache"], key).is_file()]}
 
 
-def _compile(task: dict[str, Any], _first: dict[str, Any], versions: dict[str, str]) -> dict[str, Any]:
-    """Answer what a kernel was compiled to, by architecture, each with its key of the store (None where its sources cannot be told); or the error."""
+def _compile(task: dict[str, Any], _first: dict[str, Any], _versions: dict[str, str]) -> dict[str, Any]:
+    """Answer what a kernel was compiled to, by architecture; or the error."""
     try:
         kernel = offline.kernel_of(find.find(Reference(**task["reference"])), task["options"])
     except offline.Refused as error:
         return {"error": str(error)}
-    # Before it is compiled: numba leaves its traces in what is hashed.
-    keys = {arch: _key(kernel, task["signature"], arch, versions) for arch in task["archs"]}
     built = offline.build(kernel, task["signature"], task["archs"])
-    return {"built": {arch: {"key": keys[arch]} | _told(one) for arch, one in zip(task["archs"], built, strict=True)}}
+    return {"built": {arch: _told(one) for arch, one in zip(task["archs"], built, strict=True)}}
 
 
 def _told(built: offline.Built | offline.Refused) -> dict[str, Any]:
@@ -91,11 +89,22 @@ def _told(built: offline.Built | offline.Refused) -> dict[str, Any]:
 
 def _key(kernel: Any, signature: str, arch: str, versions: dict[str, str]) -> str | None:
     settings = sorted((name, value) for name, value in os.environ.items() if name.startswith("NUMBA_") and name not in _HARMLESS)
-    about = {"signature": signature, "arch": arch, "versions": versions, "python": list(sys.version_info[:2]), "settings": settings, "format": cache.FORMAT}
+    about = {
+        "signature": signature,
+        "arch": arch,
+        "versions": versions,
+        "python": list(sys.version_info[:2]),
+        "settings": settings,
+        "format": cache.FORMAT,
+    }
     return source.digest(kernel, about)
 
 
-_TASKS: dict[str, Callable[[dict[str, Any], dict[str, Any], dict[str, str]], dict[str, Any]]] = {"rows": _rows, "keys": _keys, "compile": _compile}
+_TASKS: dict[str, Callable[[dict[str, Any], dict[str, Any], dict[str, str]], dict[str, Any]]] = {
+    "rows": _rows,
+    "keys": _keys,
+    "compile": _compile,
+}
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pytest_gpuperf.errors import StaticError
 from pytest_gpuperf.static import cache, disassemble, workers
@@ -43,7 +43,7 @@ class Compiler:
         self.store = store or cache.default()
         self._pool = workers.Pool(self.store, most=processes, timeout=timeout)
 
-    def __enter__(self) -> Compiler:
+    def __enter__(self) -> Self:
         """Return itself."""
         return self
 
@@ -86,7 +86,11 @@ class Compiler:
         missing = self._stored(requests, [*groups.values()], found)
         self._built(requests, missing, found)
         unreadable = self._disassembled(requests, found)
-        return [one.answer or answered(request, one.code, unreadable.get(place)) for place, (request, one) in enumerate(zip(requests, found, strict=True)) if one.answer or one.code]
+        answers = (
+            one.answer if one.code is None else answered(request, one.code, unreadable.get(place))
+            for place, (request, one) in enumerate(zip(requests, found, strict=True))
+        )
+        return [answer for answer in answers if answer is not None]
 
     def _stored(self, requests: Sequence[Request], groups: list[list[int]], found: list[_Found]) -> list[list[int]]:
         """Fill in what the store has, and return the places that are left, those of one kernel together."""
@@ -97,14 +101,20 @@ class Compiler:
                     found[place].answer = unmeasured(requests[place], answer.code, answer.detail, self._pool.versions)
                 elif "error" in answer:
                     found[place].answer = refused(requests[place], answer["error"], self._pool.versions)
-                elif requests[place].arch in answer["stored"]:
-                    found[place].key = answer["stored"][requests[place].arch]
-                    found[place].code = cache.load(self.store, str(found[place].key))
+                else:
+                    found[place].key = answer["keys"][requests[place].arch]
+                    if requests[place].arch in answer["stored"]:
+                        found[place].code = cache.load(self.store, str(found[place].key))
         left = [[place for place in places if found[place].answer is None and found[place].code is None] for places in groups]
         return [places for places in left if places]
 
     def _built(self, requests: Sequence[Request], groups: list[list[int]], found: list[_Found]) -> None:
-        """Fill in what is left by compiling it."""
+        """Fill in what is left by compiling it: kernels of the same sources once."""
+        alike: dict[object, list[int]] = {}
+        for number, places in enumerate(groups):
+            keys = tuple(sorted({found[place].key or f"group {number}" for place in places}))
+            alike.setdefault(keys, []).extend(places)
+        groups = [*alike.values()]
         count = max(1, min(self._pool.most, -(-len(groups) // _WORTH)))
         told = self._pool.run([_task("compile", [requests[place] for place in places]) for places in groups], workers=count)
         for places, answer in zip(groups, told, strict=True):
@@ -117,7 +127,6 @@ class Compiler:
                 if "error" in built:
                     one.answer = refused(request, built["error"], self._pool.versions)
                     continue
-                one.key = built["key"]
                 one.code = cache.Code(base64.b64decode(built["cubin"]), built["ptx"], built["spills"], dict(self._pool.versions))
 
     def _disassembled(self, requests: Sequence[Request], found: list[_Found]) -> dict[int, disassemble.Unreadable]:
@@ -146,7 +155,9 @@ class Compiler:
         return unreadable
 
 
-def compile_all(requests: Sequence[Request], *, store: Path | None = None, processes: int = 2, timeout: float = workers.TIMEOUT) -> list[Compiled]:
+def compile_all(
+    requests: Sequence[Request], *, store: Path | None = None, processes: int = 2, timeout: float = workers.TIMEOUT
+) -> list[Compiled]:
     """Return what each request compiles to, as Compiler does, and end its children."""
     with Compiler(store=store, processes=processes, timeout=timeout) as compiler:
         return compiler.compile(requests)

@@ -58,7 +58,7 @@ def disassemble(codes: Sequence[tuple[str, bytes]], path: str | None = None) -> 
     """
     path = path or find()
     if path is None:
-        return [Unreadable("no-nvdisasm", "pip install 'pytest-gpuperf[static]'")] * len(codes)
+        return [Unreadable("no-nvdisasm", "")] * len(codes)
     found: list[str | Unreadable] = [Unreadable("no-disassembly", "")] * len(codes)
     for target in sorted({target for target, _ in codes}):
         places = [place for place, (its, _) in enumerate(codes) if its == target]

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.metrics import nearest
-from pytest_gpuperf.static.model import Reference
 from pytest_gpuperf.static.offline import Refused, declared, one_line
 
 if TYPE_CHECKING:
     import types
     from collections.abc import Iterator
+
+    from pytest_gpuperf.static.model import Reference
 
 #: The list of a module's or a package's kernels: rows with name, function, signature, block and, in a package, module.
 ROWS = "KERNELS"
@@ -94,7 +95,12 @@ def rows_of(name: str) -> Iterator[dict[str, Any]]:
     for attribute, value in vars(module).items():
         for number, signature in enumerate(declared(value)):
             label = attribute if number == 0 else f"{attribute}.{number}"
-            yield {"name": label, "reference": {"kind": "attribute", "module": name, "qualname": attribute, "path": "", "payload": ""}, "signature": signature, "block": None}
+            yield {
+                "name": label,
+                "reference": {"kind": "attribute", "module": name, "qualname": attribute, "path": "", "payload": ""},
+                "signature": signature,
+                "block": None,
+            }
 
 
 def _row(row: Any, module: str) -> dict[str, Any]:

@@ -69,6 +69,7 @@ def prepare() -> None:
 
     driver._Linker._get_linker_options = reporting  # noqa: SLF001
     dispatcher.CUDADispatcher.compile = note
+    dispatcher.CUDADispatcher.disable_compile = lambda *_: None
 
 
 def declared(kernel: Any) -> list[str]:
@@ -102,10 +103,13 @@ def build(kernel: Any, signature: str, names: Sequence[str]) -> Iterator[Built |
 
     rows = [architecture(name) for name in names]
     try:
-        types_of, _ = sigutils.normalize_signature(signature)
+        types_of, returned = sigutils.normalize_signature(signature)
     except Exception as error:  # noqa: BLE001 - the text is evaluated: whatever it raises is the answer
         told = Refused(f"its signature {signature!r} cannot be read: {one_line(error)}")
         yield from [told] * len(rows)
+        return
+    if returned is not None and str(returned) not in {"none", "void"}:
+        yield from [Refused(f"its signature returns {returned}, and a kernel returns nothing")] * len(rows)
         return
     with device(rows[0].capability):
         try:

@@ -85,7 +85,9 @@ def counts(text: str) -> dict[str, int]:
     """
     found = instructions(text)
     told = {"instructions": len(found)} | {row.quantity: 0 for row in OPCODES}
-    for (opcode, modifiers, fills), number in collections.Counter((one.opcode, one.modifiers, bool(_FILL.search(one.text))) for one in found).items():
+    for (opcode, modifiers, fills), number in collections.Counter(
+        (one.opcode, one.modifiers, bool(_FILL.search(one.text))) for one in found
+    ).items():
         for quantity in _quantities(opcode, modifiers, fills):
             told[quantity] += number
     return told

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 _TOOLCHAIN = ("numba", "numba_cuda", "llvmlite", "numpy", "cuda", "math", "operator", "builtins", "functools", "typing", "collections")
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), enum.Enum)
 #: Modules with such names in their source change how numba compiles what does not name them: they count whole.
-_EXTENDS = re.compile(r"\b(overload|overload_method|overload_attribute|lower_builtin|lower_cast|type_callable|register_model|typeof_impl|register_jitable)\b")
+_EXTENDS = re.compile(
+    r"\b(overload|overload_method|overload_attribute|lower_builtin|lower_cast|type_callable|register_model|typeof_impl|register_jitable)\b"
+)
 
 
 class Unknown(Exception):
@@ -165,7 +167,11 @@ class _Walk:
                 self.say("file", _file_digest(code.co_filename))
             return
         for one in _codes(code):
-            constants = [repr(sorted(map(repr, part)) if isinstance(part, frozenset) else part) for part in one.co_consts if not isinstance(part, types.CodeType)]
+            constants = [
+                repr(sorted(map(repr, part)) if isinstance(part, frozenset) else part)
+                for part in one.co_consts
+                if not isinstance(part, types.CodeType)
+            ]
             self.say("code", one.co_code, constants, one.co_names, one.co_varnames, one.co_freevars, one.co_exceptiontable)
             if self.lines:
                 self.say("lines", one.co_filename, one.co_firstlineno, one.co_linetable)

@@ -62,7 +62,9 @@ def _unloadable() -> Missing | None:
     try:
         from numba.cuda.cudadrv import driver, nvvm
     except Exception as error:  # noqa: BLE001 - an incompatible NumPy shows as an AttributeError at import
-        return Missing("toolchain", f"numba-cuda cannot be imported ({str(error).splitlines()[0] if str(error) else type(error).__name__}): {EXTRA}")
+        return Missing(
+            "toolchain", f"numba-cuda cannot be imported ({str(error).splitlines()[0] if str(error) else type(error).__name__}): {EXTRA}"
+        )
     try:
         nvvm.NVVM()
     except Exception as error:  # noqa: BLE001 - numba raises what its search for libraries raises

@@ -37,7 +37,9 @@ class Worker:
         here = os.pathsep.join(path or "." for path in sys.path)
         command = [sys.executable, "-m", _MODULE]
         self._timeout = timeout
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=kept | {"PYTHONPATH": here})
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=kept | {"PYTHONPATH": here}
+        )
         self._said: collections.deque[bytes] = collections.deque(maxlen=20)
         self._drain = threading.Thread(target=self._listen, daemon=True)
         self._drain.start()

@@ -1,0 +1,251 @@
+"""What is computed about compiled kernels without compiling any: occupancy, opcodes, ELF, texts, keys, the store."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import types
+
+import numpy as np
+import pytest
+
+from pytest_gpuperf import StaticError
+from pytest_gpuperf.static import answers, cache, disassemble, elf, sass, source, toolchain
+from pytest_gpuperf.static.architectures import ARCHITECTURES, architecture, blocks, occupancy
+from pytest_gpuperf.static.model import INSTRUCTIONS, QUANTITIES, Compiled, Reference, Request, compiled_of, plain, request_of
+
+#: (architecture, threads, registers, shared bytes, barriers, blocks of a multiprocessor) as cudaOccMaxActiveBlocksPerMultiprocessor of CUDA 13.0 has them.
+KNOWN = (
+    ("sm_75", 32, 16, 0, 0, 16), ("sm_75", 256, 64, 0, 1, 4), ("sm_75", 128, 32, 17000, 1, 3), ("sm_75", 1024, 64, 0, 1, 1), ("sm_75", 1024, 72, 0, 1, 0),
+    ("sm_80", 256, 56, 0, 1, 4), ("sm_80", 128, 32, 40000, 4, 4), ("sm_80", 96, 168, 0, 0, 4), ("sm_80", 32, 16, 166912, 0, 1), ("sm_80", 32, 16, 232448, 0, 0),
+    ("sm_86", 32, 16, 0, 1, 16), ("sm_86", 256, 24, 17000, 1, 5), ("sm_87", 384, 40, 40000, 0, 4), ("sm_89", 32, 24, 1024, 1, 24), ("sm_89", 512, 40, 0, 0, 3),
+    ("sm_90", 32, 16, 0, 1, 32), ("sm_90", 32, 16, 0, 4, 16), ("sm_90", 384, 56, 8000, 1, 3), ("sm_90", 128, 128, 60000, 1, 3), ("sm_90", 1024, 32, 0, 0, 2),
+    ("sm_100", 256, 255, 0, 0, 1), ("sm_100", 128, 40, 17000, 4, 12), ("sm_103", 96, 72, 100, 1, 9), ("sm_110", 32, 16, 0, 4, 6), ("sm_110", 512, 16, 101376, 0, 2),
+    ("sm_120", 32, 16, 0, 1, 24), ("sm_120", 256, 32, 40000, 0, 2), ("sm_120", 96, 16, 101376, 1, 1), ("sm_121", 1024, 40, 0, 1, 1), ("sm_121", 32, 16, 0, 4, 6),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("row", KNOWN, ids=lambda row: "-".join(map(str, row)))
+def test_occupancy_is_that_of_the_calculator(row):
+    name, threads, registers, shared, barriers, expected = row
+    assert blocks(architecture(name), threads, registers, shared, barriers) == expected
+
+
+def test_every_architecture_is_known_by_the_calculator():
+    assert {row[0] for row in KNOWN} == {row.name for row in ARCHITECTURES}
+    assert occupancy(architecture("sm_80"), 96, 168, 0) == 100 * 4 * 3 / 64
+    assert occupancy(architecture("sm_80"), 2048, 16, 0) == 0
+
+
+def test_numba_targets_the_features_of_an_architecture_from_9_on():
+    for row in ARCHITECTURES:
+        assert row.target == row.name + ("a" if row.capability >= (9, 0) else "")
+        assert row.in_section == (row.capability >= (9, 0))
+
+
+def test_an_unknown_architecture_lists_the_known_ones():
+    with pytest.raises(StaticError, match=r"^unknown architecture '90'; .*known: sm_75, .*, sm_90, "):
+        architecture("90")
+
+
+LINES = {
+    "LDG.E.128 R4, desc[UR4][R2.64]": {"loads_128"},
+    "@!P0 LDG.E.128.STRONG.GPU R4, desc[UR4][R2.64]": {"loads_128"},
+    "LDGSTS.E.BYPASS.128 [R1], desc[UR4][R2.64]": {"loads_128"},
+    "@!UPT LDG.E.CONSTANT R4, [R2]": {"loads_32"},
+    "LDG.E R4, [R2.64]": {"loads_32"},
+    "LD.E R4, [R2.64]": {"loads_32"},
+    "LDG.E.64 R4, [R2.64]": set(),
+    "LDG.E.U8 R4, [R2.64]": set(),
+    "LDG.E.U16.CONSTANT R4, [R2.64]": set(),
+    "LDS.128 R4, [R2]": set(),
+    "LDC R1, c[0x0][0x28]": set(),
+    "STG.E.128 desc[UR4][R2.64], R4": {"stores_128"},
+    "STG.E [R2.64], R4": set(),
+    "FFMA R0, R1, R2, R3": {"fma"},
+    "FFMA2 R0, R2, R4, R6": {"fma"},
+    "HFMA2.BF16_V2 R0, R1, R2, R3": {"fma"},
+    "HFMA2.MMA R0, -RZ, RZ, 1.875, 0": set(),
+    "HFMA2 R0, -RZ, RZ, 0, 0": set(),
+    "IMAD.WIDE R2, R0, 0x4, R2": set(),
+    "MUFU.EX2 R0, R1": {"mufu"},
+    "MUFU.RCP64H R0, R1": {"mufu", "f64"},
+    "HMMA.16816.F32 R4, R8, R12, R4": {"tensor"},
+    "HGMMA.64x128x16.F32.BF16 R24, gdesc[UR8], R24": {"tensor"},
+    "UTCHMMA gdesc[UR4], gdesc[UR6], tmem[UR8]": {"tensor"},
+    "DMMA.884 R4, R8, R9, R4": {"tensor", "f64"},
+    "DFMA R0, R2, R4, R6": {"fma", "f64"},
+    "F2F.F64.F32 R2, R0": {"f64"},
+    "I2F.F64 R2, R0": {"f64"},
+    "F2F.BF16.F32 R2, R0": set(),
+    "EXIT": set(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_an_instruction_counts_where_it_belongs(line):
+    told = sass.counts(f"        /*0000*/                   {line} ;\n        /*0010*/                   NOP ;\n")
+    assert told.pop("instructions") == 1
+    assert {name for name, number in told.items() if number} == LINES[line]
+
+
+def test_every_row_of_opcodes_is_used_and_counts_something():
+    assert {row.quantity for row in sass.OPCODES} | {"instructions"} == set(INSTRUCTIONS)
+    parsed = [sass.instructions(f"/*0000*/ {line} ;")[0] for line in LINES]
+    for row in sass.OPCODES:
+        assert any(row.counts(one.opcode, one.modifiers) for one in parsed), row
+
+
+def test_nops_between_count_and_at_the_end_do_not():
+    assert sass.counts("/*0000*/ NOP ;\n/*0010*/ EXIT ;\n/*0020*/ BRA 0x20;\n/*0030*/ NOP;\n/*0040*/ NOP;")["instructions"] == 3
+    assert sass.counts("")["instructions"] == 0
+
+
+def test_a_disassembly_of_several_is_split_with_addresses_of_their_own():
+    text = "/*0000*/ @P0 BRA 0x10 ;\n/*0010*/ EXIT ;\n/*0020*/ BSSY.RECONVERGENT B0, 0x30 ;\n/*0030*/ IADD3 R1, R2, 0x30, RZ ;\n"
+    assert disassemble.split(text, [32, 32]) == [
+        "/*0000*/ @P0 BRA 0x10 ;\n/*0010*/ EXIT ;",
+        "/*0000*/ BSSY.RECONVERGENT B0, 0x10 ;\n/*0010*/ IADD3 R1, R2, 0x30, RZ ;",
+    ]
+    assert disassemble.split(text, [32, 48]) is None
+
+
+def test_without_nvdisasm_there_is_a_reason(monkeypatch, tmp_path):
+    monkeypatch.setattr(disassemble, "find", lambda: None)
+    assert disassemble.disassemble([("sm_90a", b"")]) == [disassemble.Unreadable("no-nvdisasm", "")]
+    broken = disassemble.disassemble([("sm_90a", b"x" * 16)], str(tmp_path / "nvdisasm"))[0]
+    assert broken.code == "no-nvdisasm"
+    assert disassemble.version(str(tmp_path / "nvdisasm")) == ""
+
+
+@pytest.mark.parametrize(("junk", "said"), [(b"", "no 64-bit ELF"), (b"\x7fELF\x02" + b"\xff" * 99, "broken ELF")])
+def test_what_is_no_cubin_is_refused(junk, said):
+    with pytest.raises(ValueError, match=said):
+        elf.read(junk, in_section=True)
+
+
+def test_rows_go_through_json():
+    request = Request("k", Reference("pickle", payload="abc"), "void(int32)", "sm_90", 64, 128, {"max_registers": 32})
+    assert request_of(json.loads(json.dumps(plain(request)))) == request
+    answer = Compiled("k", "sm_90", "void(int32)", {"registers": 8, "occupancy": 12.5}, {"spills": ("no-report", "")}, code_hash="ab", toolchain={"nvvm": "13"})
+    assert compiled_of(json.loads(json.dumps(plain(answer)))) == answer
+
+
+def test_an_answer_without_a_compiler_has_a_reason_for_everything():
+    answer = answers.unmeasured(Request("k", Reference("row"), "void()", "sm_90"), "compile-died", "exit status -11", {})
+    assert set(answer.reasons) == set(QUANTITIES)
+    assert answer.code_hash is None
+
+
+@pytest.mark.parametrize(
+    ("versions", "code", "said"),
+    [
+        ({}, "no-compiler", "numba-cuda is not installed: pip install 'pytest-gpuperf[static]'"),
+        ({"numba-cuda": "0.30", "nvvm": "13.2.1", "nvjitlink": "13.0.88"}, "toolchain", "pip install 'nvidia-nvvm==13.0.*'"),
+    ],
+)
+def test_what_is_missing_is_told_with_the_line_that_mends_it(versions, code, said):
+    found = toolchain.missing(versions)
+    assert found.code == code
+    assert said in found.detail
+
+
+def test_compilers_of_one_release_or_a_newer_linker_go_together():
+    assert toolchain.missing({"numba-cuda": "0.30", "nvvm": "13.0.88", "nvjitlink": "13.0.39"}) is None
+    assert toolchain.missing({"numba-cuda": "0.30", "nvvm": "12.9.1", "nvjitlink": "13.0.39"}) is None
+
+
+def test_the_store_gives_back_what_it_was_given_and_nothing_else(tmp_path):
+    code = cache.Code(b"\x7fELF\n\x00\nbytes", "ptx", 4, {"nvvm": "13"}, "sass")
+    cache.save(tmp_path, "abcd", code)
+    assert cache.load(tmp_path, "abcd") == code
+    assert cache.load(tmp_path, "abce") is None
+    cache.path_of(tmp_path, "abcd").write_bytes(b"torn")
+    assert cache.load(tmp_path, "abcd") is None
+    (tmp_path / "file").write_text("")
+    cache.save(tmp_path / "file", "abcd", code)
+
+
+def test_the_store_is_where_the_environment_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("GPUPERF_STATIC_CACHE", str(tmp_path))
+    assert cache.default() == tmp_path
+    monkeypatch.delenv("GPUPERF_STATIC_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache.default() == tmp_path / "pytest-gpuperf" / "static"
+
+
+class Kernel:
+    """A kernel as numba's dispatchers show theirs."""
+
+    def __init__(self, function, **options):
+        self.py_func, self.targetoptions = function, options
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    lanes: int
+
+
+BASE = """
+import types
+LIMIT = 4
+TABLE = np.arange(4)
+SHAPE = Shape(8)
+space = types.SimpleNamespace(deep=lambda a: a + 1)
+@functools.cache
+def helper(a):
+    return a * LIMIT
+inner = Kernel(lambda a: helper(a) + TABLE[0] + SHAPE.lanes)
+def make(width):
+    def body(x, y=5):
+        return inner(x) + width + space.deep(x) + (x in {"a", "b"})
+    return body
+kernel = Kernel(make(16), fastmath=False)
+"""
+
+
+def digest_of(text, signature="void()"):
+    # As a module that was imported has its globals.
+    module = {"np": np, "functools": functools, "Kernel": Kernel, "Shape": Shape, "__name__": __name__}
+    exec(compile(text, __file__.replace("test_static_pure", "made"), "exec"), module)
+    return source.digest(module["kernel"], {"signature": signature})
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("LIMIT = 4", "LIMIT = 5"), ("make(16)", "make(17)"), ("y=5", "y=6"), ("a * LIMIT", "a - LIMIT"), ("fastmath=False", "fastmath=True"),
+        ("np.arange(4)", "np.arange(1, 5)"), ("SHAPE = Shape(8)", "SHAPE = Shape(9)"), ("a + 1", "a + 2"), ('{"a", "b"}', '{"a", "c"}'), ("helper(a) +", "helper(a) -"),
+    ],
+)  # fmt: skip
+def test_whatever_is_compiled_in_is_in_the_key(old, new):
+    assert old in BASE
+    assert digest_of(BASE) == digest_of(BASE) is not None
+    assert digest_of(BASE.replace(old, new)) != digest_of(BASE)
+
+
+def test_what_is_not_compiled_in_is_not_in_the_key():
+    assert digest_of(BASE + "OTHER = 1\ndef unused():\n    return OTHER\n") == digest_of(BASE)
+    assert digest_of("\n\n" + BASE) == digest_of(BASE)
+    assert digest_of(BASE, "void(int32)") != digest_of(BASE)
+
+
+def test_lines_count_where_the_code_has_them():
+    lined = BASE.replace("fastmath=False", "lineinfo=True")
+    assert digest_of("\n\n" + lined) != digest_of(lined)
+
+
+def test_what_cannot_be_told_has_no_key():
+    assert digest_of(BASE.replace("TABLE = np.arange(4)", "TABLE = [object()]")) is None
+
+
+def test_a_module_that_extends_numba_counts_whole(monkeypatch, tmp_path):
+    file = tmp_path / "extending_module.py"
+    file.write_text("from numba.extending import overload\n")
+    module = types.ModuleType("extending_module")
+    module.__file__ = str(file)
+    before = digest_of(BASE)
+    monkeypatch.setitem(__import__("sys").modules, "extending_module", module)
+    assert str(file) in source.extending()
+    assert digest_of(BASE) != before
