@@ -11,6 +11,7 @@ from pytest_gpuperf.errors import BudgetExceeded, StaticError, Undeclared
 from pytest_gpuperf.metrics import is_compiled, nearest
 from pytest_gpuperf.reasons import FAIL, Reason
 from pytest_gpuperf.resources import Resources, value_of
+from pytest_gpuperf.static import adapters
 from pytest_gpuperf.static.declared import stray
 from pytest_gpuperf.static.model import QUANTITIES
 
@@ -88,6 +89,8 @@ def compile_one(
     options: dict[str, Any],
 ) -> CompiledKernel:
     """Compile a kernel for the verb `compiled`; StaticError, in one line and the next step, where that cannot be."""
+    if hasattr(kernel, "asm") and hasattr(kernel, "metadata"):
+        return _noted(case, adapters.compiled(kernel)[0])
     wanted = arch_of(runtime) if arch is None else arch
     if wanted is None:
         message = (
@@ -95,11 +98,18 @@ def compile_one(
         )
         raise StaticError(message)
     threads = _threads(block)
+    if isinstance(kernel, str):
+        if not signature:
+            raise StaticError("compiled(CUDA C): name the kernel too, as compiled(source, 'add<float>', arch='sm_90')")
+        return _noted(case, adapters.nvrtc(kernel, signature, wanted, block=threads, dynamic_shared=dynamic_shared, options=options))
     request = runtime.offline.request(kernel, signature, wanted, block=threads, dynamic_shared=dynamic_shared, options=options)
     if isinstance(request, Reason):
         message = f"compiled: {request.detail}\nNext: {request.cause.next_step}."
         raise StaticError(message)
-    (one,) = runtime.offline.compiled([request])
+    return _noted(case, runtime.offline.compiled([request])[0])
+
+
+def _noted(case: Case, one: Compiled) -> CompiledKernel:
     note(case, one, None)
     if one.error is not None:
         raise StaticError(one.error)

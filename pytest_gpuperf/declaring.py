@@ -104,9 +104,10 @@ def _loaded(state: State) -> bool:
 
 def _overloads(state: State) -> list[tuple[tuple[str, str], str]]:
     """Return what the declared kernels have been compiled for in this process, where they are numba's own and not the simulator's."""
+    from pytest_gpuperf.static.asking import simulates
     from pytest_gpuperf.timing.launched import signature_of
 
-    if not _loaded(state) or "numba.cuda.simulator" in sys.modules:
+    if not _loaded(state) or simulates():
         return []
     kernels: dict[int, Any] = {id(row.kernel): row for row in state.runtime.offline.rows}
     return [(row.place, signature_of(kinds)[0]) for row in kernels.values() for kinds in getattr(row.kernel, "overloads", {})]

@@ -204,7 +204,8 @@ class GpuPerf:
 
         `kernel` is a numba kernel, a plain function, for which `options` are those of numba's `jit`, or a row of KERNELS, which knows its signature
         and block. `arch` is as "sm_90"; with a GPU it is the device's where none is given. `block` (threads, or their extents) and `dynamic_shared`
-        (bytes) are for the occupancy. Works with and without a GPU, and where numba's simulator is on: a child process compiles.
+        (bytes) are for the occupancy. Works with and without a GPU, and where numba's simulator is on: a child process compiles. A CompiledKernel
+        of Triton is read as it is; a text is CUDA C, and `signature` then names its kernel.
 
         Raises StaticError, in one line: for what the compiler refuses, an architecture that there is not, a kernel that no other process finds.
         """

@@ -290,3 +290,34 @@ def test_without_gpuperf_nothing_is_compiled_for_a_marker_and_the_verb_works(pyt
         "--gpuperf-off",
     )
     assert done.outcomes == {"passed": 2}
+
+
+def test_cuda_c_and_kernels_of_triton_give_the_same_quantities(pytester):
+    done = run(
+        pytester,
+        """
+        import types
+
+        SOURCE = '''
+        extern "C" __global__ void add(float *a, double *b) { a[threadIdx.x] += 1.0f; b[threadIdx.x] *= 1.5; }
+        '''
+
+        def test_c(gpuperf):
+            c = gpuperf.compiled(SOURCE, "add", arch="sm_90", block=128)
+            assert c.f64 >= 1 and c.spills == 0 and c.occupancy.point > 0
+            with pytest.raises(StaticError, match="name the kernel too, as"):
+                gpuperf.compiled(SOURCE, arch="sm_90")
+            with pytest.raises(StaticError, match="error"):
+                gpuperf.compiled("oops", "add", arch="sm_90")
+
+        def test_triton(gpuperf, monkeypatch):
+            from pytest_gpuperf.static import adapters
+
+            from compiled_runs import compiled as made
+
+            monkeypatch.setattr(adapters, "compiled", lambda thing: [made("of triton")])
+            c = gpuperf.compiled(types.SimpleNamespace(asm={}, metadata=None))
+            assert c.name == "of triton" and c.registers == 40
+        """,
+    )
+    assert done.outcomes == {"passed": 2}, done.text

@@ -35,7 +35,7 @@ def reference_to(kernel: Any, declared: Sequence[Declared], signature: str = "")
     listed = _listed(kernel)
     if listed is not None:
         return listed
-    if not _simulates() and callable(function):
+    if not simulates() and callable(function):
         payload = _pickled(function)
         if payload is not None:
             return Reference("pickle", str(module or ""), qualname, payload=payload)
@@ -65,8 +65,9 @@ def _file_of(module: Any) -> str:
     return os.path.realpath(getattr(module, "__file__", None) or "") if getattr(module, "__file__", None) else ""
 
 
-def _simulates() -> bool:
-    return "numba.cuda.simulator" in sys.modules
+def simulates() -> bool:
+    """Say whether numba's simulator is on in this process; False where numba is not loaded."""
+    return bool(getattr(getattr(sys.modules.get("numba"), "config", None), "ENABLE_CUDASIM", False))
 
 
 def _pickled(function: Any) -> str | None:

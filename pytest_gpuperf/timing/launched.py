@@ -59,7 +59,7 @@ def text_of(kind: Any) -> str:
     """
     if hasattr(kind, "layout") and hasattr(kind, "ndim") and hasattr(kind, "dtype"):
         return _array(kind)
-    if hasattr(kind, "dtype") and hasattr(kind, "count"):
+    if type(kind).__name__ == "UniTuple":
         inner = text_of(kind.dtype)
         return inner and f"UniTuple({inner}, {kind.count})"
     if type(kind).__name__ == "Tuple":
