@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_gpuperf.case import Case
     from pytest_gpuperf.runtime import Runtime
     from pytest_gpuperf.static.model import Compiled
+    from pytest_gpuperf.timing.body import Body
     from pytest_gpuperf.timing.launched import Launch
     from pytest_gpuperf.values import Value
 
@@ -142,6 +143,15 @@ def note(case: Case, one: Compiled, measurement: str | None) -> None:
     found = case.compiled.setdefault(key, (one, []))
     if measurement is not None and measurement not in found[1]:
         found[1].append(measurement)
+
+
+def seen_by(body: Body, launches: Sequence[Launch], case: Case) -> Sequence[Launch]:
+    """Return what a measured body was seen to launch, of a captured graph what was captured, and let the case know."""
+    from pytest_gpuperf.timing.graph import Graph
+
+    seen = body.function.launched if isinstance(body.function, Graph) else launches
+    case.launched += [(one.place, one.signature) for one in seen if one.signature]
+    return seen
 
 
 def resources_of(runtime: Runtime, case: Case, name: str, launches: Sequence[Launch]) -> Callable[[], Resources]:

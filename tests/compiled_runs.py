@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import random
 import textwrap
 from typing import ClassVar
 
 from plugin_runs import FAKE, NO_GPU
+from run_files import assemble, case
 
+from pytest_gpuperf.budgets.collect import read_limits
+from pytest_gpuperf.resources import judge_one
 from pytest_gpuperf.static.architectures import architecture
 from pytest_gpuperf.static.model import QUANTITIES, Compiled
+from pytest_gpuperf.static.record import record_of
 
 TOOLCHAIN = {"nvvm": "13.0.88", "nvjitlink": "13.0.88", "numba": "0.62.1"}
 SASS = "/*0000*/ LDG.E.128 R4, [R2] ;\n/*0010*/ FADD R1, R1, R4 ;\n/*0020*/ EXIT ;\n"
@@ -19,6 +24,15 @@ def compiled(kernel="decode", arch="sm_90", *, sass=SASS, code_hash="ab", toolch
     plain = dict.fromkeys(QUANTITIES, 0) | {"registers": 40, "loads_128": 4, "occupancy": 75.0} | numbers
     known = {} if error else {name: number for name, number in plain.items() if name not in (reasons or {})}
     return Compiled(kernel, arch, signature, known, reasons or {}, "// ptx\n", sass, code_hash, toolchain, block=block, dynamic_shared=dynamic_shared, error=error)
+
+
+def compiled_run(*, failing=False):
+    """Return a run that compiled one kernel for two architectures; where it is `failing`, on one of them with more registers and narrow loads."""
+    bad = compiled(registers=56, code_hash="cd", sass=SASS.replace("LDG.E.128", "LDG.E")) if failing else compiled()
+    budgets = [judge_one(read_limits({"registers": "<= 48"}, "here", "require")[0], "", one).record() for one in (bad, compiled(arch="sm_80"))]
+    records = [record_of(bad, ["main"], failed=failing), record_of(compiled(arch="sm_80"), [], failed=False)]
+    made = case(0, "FAIL" if failing else "PASS", random.Random(1))
+    return assemble([made | {"nodeid": "t.py::test_it", "compiled": records, "budgets": budgets}])
 
 
 class FakeCompiler:

@@ -80,6 +80,19 @@ def test_a_graph_launches_what_its_body_did(pytester):
     assert judged(done, "test_it") == [("FAIL", "registers: 40 exceeds 30 (other on sm_90)")]
 
 
+def test_versions_of_a_comparison_have_limits_of_their_own(pytester):
+    done = run(
+        pytester,
+        """
+        @pytest.mark.gpuperf(registers="<= 30", of="compare/other")
+        def test_it(gpuperf):
+            c = gpuperf.compare({"scale": lambda: scale[1, 32](A, np.float32(1)), "other": lambda: other[1, 32](A)})
+            assert c["scale"].registers == 40
+        """,
+    )
+    assert judged(done, "test_it") == [("FAIL", "compare/other registers: 40 exceeds 30 (other on sm_90)")]
+
+
 def test_each_kernel_of_a_body_has_the_limit(pytester):
     done = run(
         pytester,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from types import SimpleNamespace
 
 import pytest
-from compiled_runs import SASS, TOOLCHAIN, compiled
+from compiled_runs import SASS, TOOLCHAIN, compiled, compiled_run
 from run_files import assemble, case
 
 from pytest_gpuperf.budgets.architectures import for_arch, glob_matches
@@ -160,8 +161,23 @@ def test_several_architectures_are_one_value_with_its_worst_and_its_bounds():
     assert not of_two.value("registers").exact
 
 
+@pytest.mark.parametrize(
+    ("given", "device", "code", "verdict"),
+    [
+        ({"H200*": "<= 8"}, None, "no-gpu", "UNMEASURED"),
+        ({"H200*": "<= 8"}, "NVIDIA A100", "other-device", "NOT-APPLICABLE"),
+        ({"sm_80": "<= 8"}, None, "other-device", "NOT-APPLICABLE"),
+        ({"H200*": "<= 8"}, "NVIDIA H200", None, "FAIL"),
+        ({"H200*": "<= 8", "sm_90": "<= 64"}, None, None, "PASS"),
+    ],
+)
+def test_a_limit_that_is_for_nothing_here_says_so(given, device, code, verdict):
+    (judged,) = Resources((compiled(),), device=device).judged("main", limits(registers=given))
+    assert (judged.verdict, judged.reason and judged.reason.code) == (verdict, code)
+
+
 def page_case(*records, nodeid="t.py::test_it", budgets=()):
-    made = case(0, "PASS", __import__("random").Random(1))
+    made = case(0, "PASS", random.Random(1))
     return made | {"nodeid": nodeid, "compiled": list(records), "budgets": list(budgets)}
 
 
@@ -170,10 +186,7 @@ def budget_of(one):
 
 
 def test_the_page_has_a_row_for_each_kernel_and_architecture_and_what_changed():
-    bad = compiled(registers=56, code_hash="cd", sass=SASS.replace("LDG.E.128", "LDG.E"))
-    same = compiled(arch="sm_80")
-    here = assemble([page_case(record_of(bad, ["main"], failed=True), record_of(same, [], failed=False), budgets=[budget_of(bad), budget_of(same)])])
-    there = assemble([page_case(record(), record(arch="sm_80"))])
+    here, there = compiled_run(failing=True), compiled_run()
     shown = resources(here, beside(here, there))
     assert [(line.kernel, line.arch, line.span, line.verdict, line.change) for line in shown.lines] == [
         ("decode", "sm_80", 2, "PASS", "same machine code"),
@@ -203,7 +216,7 @@ def test_long_code_is_capped_and_hostile_names_are_escaped():
 
 
 def test_a_run_that_compiled_nothing_has_no_table():
-    run = assemble([case(0, "PASS", __import__("random").Random(1))])
+    run = assemble([case(0, "PASS", random.Random(1))])
     assert resources(run, beside(run, None)) is None
     assert resources_line(run["cases"]) == ""
     assert 'id="resources"' not in render(run)
