@@ -26,12 +26,12 @@ def compiled(kernel="decode", arch="sm_90", *, sass=SASS, code_hash="ab", toolch
     return Compiled(kernel, arch, signature, known, reasons or {}, "// ptx\n", sass, code_hash, toolchain, block=block, dynamic_shared=dynamic_shared, error=error)
 
 
-def compiled_run(*, failing=False):
-    """Return a run that compiled one kernel for two architectures; where it is `failing`, on one of them with more registers and narrow loads."""
+def compiled_run(*, failing=False, slow=False):
+    """Return a run that compiled one kernel for two architectures; where it is `failing`, on one of them with more registers and narrow loads; where it is `slow`, only its time is another."""
     bad = compiled(registers=56, code_hash="cd", sass=SASS.replace("LDG.E.128", "LDG.E")) if failing else compiled()
     budgets = [judge_one(read_limits({"registers": "<= 48"}, "here", "require")[0], "", one).record() for one in (bad, compiled(arch="sm_80"))]
     records = [record_of(bad, ["main"], failed=failing), record_of(compiled(arch="sm_80"), [], failed=False)]
-    made = case(0, "FAIL" if failing else "PASS", random.Random(1))
+    made = case(0, "FAIL" if failing or slow else "PASS", random.Random(1))
     return assemble([made | {"nodeid": "t.py::test_it", "compiled": records, "budgets": budgets}])
 
 

@@ -194,7 +194,10 @@ def test_the_page_has_a_row_for_each_kernel_and_architecture_and_what_changed():
     ]
     cell = shown.lines[1].cells[shown.heads.index("registers")]
     assert (cell.text, cell.was, cell.verdict, cell.limit) == ("56", "40", "FAIL", "<= 48")
-    assert shown.sentences == ("decode on sm_90: registers 40 -> 56",)
+    changed, whose = shown.sentences
+    assert changed == "decode on sm_90: registers 40 -> 56"
+    assert whose.startswith("t.py::test_it main: time +")
+    assert whose.endswith(" %: code: the machine code is another")
     assert [(text.title, text.against) for text in shown.texts] == [
         ("Opcodes of decode on sm_90", "held against the reference's"), ("SASS of decode on sm_90", ""), ("PTX of decode on sm_90", ""),
     ]  # fmt: skip
@@ -203,6 +206,12 @@ def test_the_page_has_a_row_for_each_kernel_and_architecture_and_what_changed():
     page = render(here, there)
     assert "registers 40 -&gt; 56" in page
     assert "machine code: 1 kernel compiled for sm_80, sm_90" in page
+
+
+def test_a_slower_time_of_the_same_code_is_told_as_the_machines_doing():
+    shown = resources(compiled_run(slow=True), beside(compiled_run(slow=True), compiled_run()))
+    (whose,) = shown.sentences
+    assert whose.endswith("environment: the machine code is the same, so another time is the machine's doing, not the code's")
 
 
 def test_long_code_is_capped_and_hostile_names_are_escaped():

@@ -227,6 +227,6 @@ def test_the_table_of_machine_code_fits_and_its_code_opens(browser: Any, tmp_pat
     code = visit.page.locator("#resources details.code").first
     assert not code.locator("pre").is_visible()
     code.locator("summary").click()
-    assert code.locator(".minus").all_inner_texts() == ["-LDG.E.128"]
+    assert [text.strip() for text in code.locator(".minus").all_inner_texts()] == ["-LDG.E.128"]
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
     assert visit.quiet()
