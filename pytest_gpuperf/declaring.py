@@ -81,17 +81,15 @@ def watching(state: State, item: pytest.Item) -> Iterator[None]:
 
     case: Case = item.stash[CASE].case
     heard: list[Launch] = []
-    before = set(_overloads(state))
     with simulated(heard.append):
         yield
     if not _loaded(state):
         return
-    launched = [
-        *((one.place, one.signature) for one in heard if one.signature),
-        *case.launched,
-        *(one for one in _overloads(state) if one not in before),
-    ]
-    error = undeclared(state.runtime, case, launched)
+    # What a fixture compiled before the body is there too. Of each overload one case is told: it stays for all that follow.
+    told = state.runtime.offline.told
+    fresh = [one for one in _overloads(state) if one not in told]
+    told.update(fresh)
+    error = undeclared(state.runtime, case, [*((one.place, one.signature) for one in heard if one.signature), *case.launched, *fresh])
     if error is not None:
         case.raised = error
         raise error

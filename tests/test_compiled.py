@@ -161,10 +161,18 @@ def test_an_undeclared_launch_is_an_error_that_names_the_argument(pytester):
 
         def test_of_somebody_else(gpuperf):
             other[1, 32](A)
+
+        @pytest.fixture
+        def warmed():
+            scale[1, 32](A, np.int16(2))
+
+        def test_in_a_fixture(gpuperf, warmed):
+            pass
         """,
         "--gpuperf-kernels=toolbox",
     )
-    assert done.outcomes == {"failed": 2, "passed": 2}
+    assert done.outcomes == {"failed": 3, "passed": 2}
+    assert "(float32[::1], int16)" in done.case("in_a_fixture")["error"]
     line = "toolbox.scale was launched with (float32[::1], float64), which no KERNELS row declares; argument 1 is float64, scale.f32 has float32"
     assert line in done.case("test_it")["error"]
     assert "(float32[::1], int64)" in done.case("measurement")["error"]

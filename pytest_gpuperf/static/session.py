@@ -45,6 +45,8 @@ class Offline:
         self._done: dict[str, Compiled] = {}
         #: What was compiled, by requests without block and dynamic shared memory: these change no code.
         self._code: dict[str, Compiled] = {}
+        #: Overloads of declared kernels that cases have answered for, by place and signature.
+        self.told: set[tuple[tuple[str, str], str]] = set()
         #: Whether more than one case asks: then all declared rows are compiled with the first request, in one child.
         self.several = False
 
