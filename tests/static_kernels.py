@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numba import cuda, float32, float64, int32
+from static_gpu_kernels import full, helped, helper, staged
 
 FACTOR = 3
 
@@ -21,37 +22,7 @@ def widened(x, y):
         y[i] = x[i] * 0.1
 
 
-@cuda.jit
-def staged(x, y):
-    tile = cuda.shared.array(256, float32)
-    tile[cuda.threadIdx.x] = x[cuda.grid(1)]
-    cuda.syncthreads()
-    y[cuda.grid(1)] = tile[255 - cuda.threadIdx.x]
-
-
-def _full(x, y):
-    kept = cuda.local.array(96, float32)
-    for j in range(96):
-        kept[j] = x[cuda.grid(1) + j]
-    total = float32(0)
-    for j in range(96):
-        for k in range(0, 96, 8):
-            total += kept[j] * kept[(j * k + 5) % 96]
-    y[cuda.grid(1)] = total
-
-
-full = cuda.jit(max_registers=24)(_full)
-
-
-@cuda.jit(device=True)
-def helper(a, b):
-    return a * b + a
-
-
-@cuda.jit
-def helped(x, y):
-    i = cuda.grid(1)
-    y[i] = helper(x[i], y[i])
+_full = full.py_func
 
 
 @cuda.jit("void(float32[::1], float32[::1])")
@@ -68,4 +39,4 @@ def plain(x, y):
     y[cuda.grid(1)] = x[cuda.grid(1)]
 
 
-NOT_A_KERNEL = float64, int32
+NOT_A_KERNEL = float64, int32, helped, staged

@@ -2,111 +2,48 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from offline import compiled_rows, lines
+from ptx_arithmetic import doubles, stray
 
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def builds(*, every: bool) -> dict[str, tuple[object, tuple[object, ...], dict[str, object]]]:
-    """Return what is built for the rows of CONFIGS: for each the launch shape of few requests and one output, or `every` one of all."""
-    from kernels import compression, prefilling, stepping
-
-    found = {}
-    for row in compression.CONFIGS:
-        decode = stepping.decode4 if row.ratio == 4 else stepping.decode128
-        for out in (row.kv, "float32" if row.kv == "bfloat16" else "bfloat16")[: 2 if every else 1]:
-            for by_row in (False, True)[: 2 if every else 1]:
-                for launch in row.warps[: None if every else 1]:
-                    name = f"r{row.ratio}.{row.kv}.{row.state}.{out}.{'row' if by_row else 'page'}.{launch.lanes}"
-                    words = {"by_row": by_row, "lanes": launch.lanes}
-                    early = {"early": launch.early} if row.ratio != 4 else {}
-                    found[f"decode.{name}{'.early' if launch.early else ''}"] = decode, (row.kv, row.state, out), words | early
-                    if every or (row.kv, row.state) == ("bfloat16", "float32"):
-                        found[f"prefill.{name}"] = prefilling.prefill, (row.ratio, row.kv, row.state, out), words
-    return found
+from kernels import KERNELS, compression
 
 
-def compile_all(*, every: bool) -> dict[str, dict[str, object]]:
-    """Compile the builds; runs in a process of its own, since numba decides once whether it simulates."""
-    from numba import cuda
-    from ptx_arithmetic import doubles, stray
-    from test_kernels_offline import ARCH, _linked
-
-    found = {}
-    for name, (build, args, words) in builds(every=every).items():
-        steps = ["int64"] * (14 if name.startswith("prefill") else 12)
-        signature = f"void({', '.join(['uint8[::1]'] * 4 + ['int32[::1]'] * 5 + ['uint8[::1]', *steps])})"
-        ptx, _ = cuda.compile(build(*args, **words).py_func, signature, device=False, abi="numba", cc=ARCH)
-        text = ptx.decode() if isinstance(ptx, bytes) else ptx
-        linked = _linked(text.encode())
-        found[name] = {key: linked[key] for key in ("registers", "spills", "spill_lines", "stack", "sass")} | {
-            "stray": stray(text),
-            "doubles": doubles(text),
-            "shuffles": len(re.findall(r"\bSHFL\b", " ".join(linked["instructions"]))),
-            # Loads, barriers and maxima: what computes with the rows begins with their maximum.
-            "order": re.findall(r"\b(?:LDG\.E[.\w]*|BAR|FMNMX)", " ".join(linked["instructions"])),
-        }
-    return found
-
-
-def ran(*, every: bool) -> dict[str, dict[str, object]]:
-    """Compile in a child."""
-    clean = {name: value for name, value in os.environ.items() if name != "NUMBA_ENABLE_CUDASIM"}
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    done = subprocess.run(
-        [sys.executable, __file__, *(["every"] if every else [])], check=False, capture_output=True, text=True, env={**clean, "PYTHONPATH": path}, cwd=ROOT, timeout=1200
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-@pytest.fixture(scope="module", params=["one of each row", pytest.param("every one", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["kernels", pytest.param("compression_builds", marks=pytest.mark.slow)])
 def compiled(request):
-    return ran(every=request.param == "every one")
+    found = compiled_rows(request.param, lambda name: name.startswith(("decode.", "prefill.")))
+    return {name: one for (name, _), one in found.items()}
+
+
+def test_every_configuration_and_launch_shape_has_rows():
+    shapes = {f"{row.name}.{launch.threads[0]}x{launch.threads[1]}" for row in compression.CONFIGS for launch in row.warps}
+    rows = {row.name for row in KERNELS if row.module == "compression"}
+    assert rows == {f"{kind}.{shape}" for kind in ("decode", "prefill") for shape in shapes}
 
 
 def test_nothing_spills(compiled):
-    for name, row in compiled.items():
-        assert row["spill_lines"] > 0, f"{name}: ptxas did not say what it spilled"
-        assert (row["spills"], row["stack"]) == (0, 0), name
+    for name, one in compiled.items():
+        assert (one.quantities["spills"], one.quantities["local"]) == (0, 0), name
 
 
 def test_registers_keep_memory_busy(compiled):
     # A thread of a decode kernel has 256 bytes under way: 512 threads of an SM are three times what its share of the bandwidth needs.
-    for name, row in compiled.items():
-        assert row["registers"] <= (128 if name.startswith("decode") else 64), f"{name}: {row['registers']} registers"
+    for name, one in compiled.items():
+        registers = one.quantities["registers"]
+        assert registers <= (128 if name.startswith("decode") else 64), f"{name}: {registers} registers"
 
 
 def test_no_arithmetic_that_is_not_written(compiled):
-    for name, row in compiled.items():
-        assert (row["stray"], row["doubles"], row["shuffles"]) == ([], [], 0), name
+    for name, one in compiled.items():
+        assert (stray(one.ptx), doubles(one.ptx), one.sass.count(" SHFL"), one.quantities["f64"]) == ([], [], 0, 0), name
 
 
 def test_eight_rows_are_under_way_before_the_first_is_waited_for(compiled):
-    for name, row in compiled.items():
+    for name, one in compiled.items():
         if name.startswith("decode"):
-            state = name.split(".")[3]
-            vector = r"LDG\.E\.128\.STRONG\.GPU" if state == "float32" else r"LDG\.E\.64\.STRONG\.GPU"
-            # Eight rows of scores and eight of values, and nothing that computes with them between.
-            runs = re.findall(rf"(?:{vector} ?){{16}}", " ".join(row["order"]))
-            assert runs, f"{name}: {row['order']}"
-
-
-def test_every_row_is_there(compiled):
-    from kernels import compression
-
-    assert {tuple(name.split(".")[1:4]) for name in compiled if name.startswith("decode")} == {
-        (f"r{row.ratio}", row.kv, row.state) for row in compression.CONFIGS
-    }
-
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT / "tests"))
-    sys.stdout.write(json.dumps(compile_all(every="every" in sys.argv[1:])))
+            vector = r"LDG\.E\.128\.STRONG\.GPU" if re.search(r"-float32\.", name) else r"LDG\.E\.64\.STRONG\.GPU"
+            # Eight rows of scores and eight of values, and nothing that computes with them between: that begins with their maximum.
+            order = " ".join(re.findall(r"\b(?:LDG\.E[.\w]*|BAR|FMNMX)", " ".join(lines(one))))
+            assert re.findall(rf"(?:{vector} ?){{16}}", order), f"{name}: {order}"

@@ -2,82 +2,30 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
+from offline import ARCH, compiled_attributes, lines
+from ptx_arithmetic import doubles, stray, written
 
-ROOT = Path(__file__).resolve().parents[1]
+from pytest_gpuperf.static.compiling import compile_all
+from pytest_gpuperf.static.model import Reference, Request
+
+SIGNATURE = "void(float32[::1], float32[::1], uint32[::1])"
+MODULE = "numerics_kernels"
 #: One exponential: bounded below, one fused step to the integer, two to the rest, six of the polynomial, two scalings.
 EXP32 = {"max.NaN.f32": 1, "fma.rn.f32": 9, "sub.rn.f32": 1, "mul.rn.f32": 2}
 SASS = {"FMNMX.NAN": 1, "FFMA": 9, "FADD": 1, "FMUL": 2}
 
 
-def compile_all() -> dict[str, dict[str, object]]:
-    """Compile kernels of one function each; runs in a process of its own, since numba decides once whether it simulates."""
-    from numba import cuda
-    from ptx_arithmetic import doubles, stray, written
-    from test_kernels_offline import ARCH, _linked
-
-    from kernels import numerics
-    from kernels.numerics import add32, canonical, exp32, fma32, from_bf16, max32, mul32, sub32, to_bf16
-
-    def exponential(x, y, w):
-        y[0] = exp32(x[0])
-
-    def online(x, y, w):
-        """One step of a softmax of the kind that a compiler would fuse: sum * exp(old - new) + exp(x - new)."""
-        new = max32(x[0], x[1])
-        y[0] = add32(mul32(x[2], exp32(sub32(x[0], new))), exp32(sub32(x[1], new)))
-        y[1] = fma32(x[3], x[4], x[5])
-
-    def halves(x, y, w):
-        w[0] = to_bf16(canonical(x[0]))
-        y[0] = from_bf16(w[1])
-
-    def fused(x, y, w):
-        y[0] = x[0] * x[1] + x[2]
-
-    def widened(x, y, w):
-        y[0] = x[0] * 0.1
-
-    signature = "void(float32[::1], float32[::1], uint32[::1])"
-    found: dict[str, dict[str, object]] = {}
-    for kernel in (exponential, online, halves, fused, widened):
-        ptx, _ = cuda.compile(kernel, signature, device=False, abi="numba", cc=ARCH)
-        ptx = ptx.decode() if isinstance(ptx, bytes) else ptx
-        found[kernel.__name__] = {
-            "stray": stray(ptx),
-            "written": Counter(written(ptx)),
-            "doubles": doubles(ptx),
-            "instructions": _linked(ptx.encode())["instructions"],
-        }
-
-    def double(x, y, w):
-        y[0] = fma32(x[0], 0.5, x[1])
-
-    try:
-        cuda.compile(double, signature, device=False, abi="numba", cc=ARCH)
-    except Exception as error:  # noqa: BLE001 - which error numba makes of a helper's is numba's matter; its text is asserted
-        found["refused"] = {"error": str(error)}
-    assert numerics.device.SIMULATED is False
-    return found
-
-
 @pytest.fixture(scope="module")
 def compiled():
-    clean = {name: value for name, value in os.environ.items() if name != "NUMBA_ENABLE_CUDASIM"}
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    done = subprocess.run(
-        [sys.executable, __file__], check=False, capture_output=True, text=True, env={**clean, "PYTHONPATH": path}, cwd=ROOT, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    found = compiled_attributes([(MODULE, name, SIGNATURE) for name in ("exponential", "online", "halves", "fused", "widened")])
+    return {
+        name: {"stray": stray(one.ptx), "written": Counter(written(one.ptx)), "doubles": doubles(one.ptx), "instructions": lines(one)}
+        for (name, _), one in found.items()
+    }
 
 
 def computing(row):
@@ -119,10 +67,7 @@ def test_what_the_compiler_adds_is_seen(compiled):
     assert compiled["widened"]["doubles"]
 
 
-def test_a_float64_operand_does_not_compile(compiled):
-    assert "fma32: an operand is float64, not float32" in compiled["refused"]["error"]
-
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT / "tests"))
-    print(json.dumps(compile_all()))  # noqa: T201
+def test_a_float64_operand_does_not_compile():
+    refused = compile_all([Request("double", Reference("attribute", MODULE, "double"), SIGNATURE, ARCH)])[0]
+    assert "double on sm_90: " in refused.error
+    assert "fma32: an operand is float64, not float32" in refused.error

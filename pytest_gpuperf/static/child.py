@@ -108,4 +108,7 @@ _TASKS: dict[str, Callable[[dict[str, Any], dict[str, Any], dict[str, str]], dic
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stderr.flush()
+    # Nothing is left to tidy up, and with all that numba has made that takes a while.
+    os._exit(status)

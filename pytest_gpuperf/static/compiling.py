@@ -94,6 +94,7 @@ class Compiler:
 
     def _stored(self, requests: Sequence[Request], groups: list[list[int]], found: list[_Found]) -> list[list[int]]:
         """Fill in what the store has, and return the places that are left, those of one kernel together."""
+        loaded: dict[str, cache.Code | None] = {}
         told = self._pool.run([_task("keys", [requests[place] for place in places]) for places in groups], workers=1)
         for places, answer in zip(groups, told, strict=True):
             for place in places:
@@ -102,9 +103,11 @@ class Compiler:
                 elif "error" in answer:
                     found[place].answer = refused(requests[place], answer["error"], self._pool.versions)
                 else:
-                    found[place].key = answer["keys"][requests[place].arch]
+                    key = found[place].key = answer["keys"][requests[place].arch]
                     if requests[place].arch in answer["stored"]:
-                        found[place].code = cache.load(self.store, str(found[place].key))
+                        if key not in loaded:
+                            loaded[key] = cache.load(self.store, key)
+                        found[place].code = loaded[key]
         left = [[place for place in places if found[place].answer is None and found[place].code is None] for places in groups]
         return [places for places in left if places]
 

@@ -9,9 +9,11 @@ import re
 
 #: One instruction: its address, then a predicate, the opcode with its modifiers, and operands.
 _LINE = re.compile(r"^\s*/\*([0-9a-f]{4,})\*/\s+(.+?)\s*;", re.MULTILINE)
+_QUICK = re.compile(r"^\s*/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_]*)((?:\.[\w.]+)?)([^;]*);", re.MULTILINE)
 _CODE = re.compile(r"^(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_]*)((?:\.[\w.]+)?)(.*)$")
 #: A sum of a product of zeros and two halves is how the assembler fills a register.
 _FILL = re.compile(r"-RZ, RZ, ")
+_FILLING = ("HFMA2", "HFMA2_32I")
 _WIDTHS = ("U8", "S8", "U16", "S16", "64", "128", "256")
 
 
@@ -83,12 +85,18 @@ def counts(text: str) -> dict[str, int]:
     >>> counts("/*0000*/ LDG.E.128 R4, desc[UR4][R2.64] ;\n/*0010*/ @P0 DFMA R2, R2, R4, R6 ;")["f64"]
     1
     """
-    found = instructions(text)
+    return dict(_counts(text))
+
+
+@functools.lru_cache(maxsize=512)
+def _counts(text: str) -> dict[str, int]:
+    found = _QUICK.findall(text)
+    while found and found[-1][0] == "NOP":
+        found.pop()
     told = {"instructions": len(found)} | {row.quantity: 0 for row in OPCODES}
-    for (opcode, modifiers, fills), number in collections.Counter(
-        (one.opcode, one.modifiers, bool(_FILL.search(one.text))) for one in found
-    ).items():
-        for quantity in _quantities(opcode, modifiers, fills):
+    kinds = collections.Counter((opcode, modifiers, opcode in _FILLING and bool(_FILL.search(rest))) for opcode, modifiers, rest in found)
+    for (opcode, modifiers, fills), number in kinds.items():
+        for quantity in _quantities(opcode, tuple(modifiers.split(".")[1:]), fills):
             told[quantity] += number
     return told
 

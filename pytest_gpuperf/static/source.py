@@ -6,6 +6,7 @@ import dataclasses
 import enum
 import functools
 import hashlib
+import json
 import re
 import site
 import sys
@@ -26,21 +27,34 @@ _EXTENDS = re.compile(
 )
 
 
+_walked: dict[int, tuple[Any, str | None]] = {}
+
+
 class Unknown(Exception):
     """A kernel refers to something whose value cannot be told, so that what is stored of it could be of another one."""
 
 
 def digest(kernel: Any, about: Mapping[str, Any]) -> str | None:
-    """Return the hash of a kernel's sources and of `about`; None where something that it refers to cannot be told."""
-    walk = _Walk(lines=any(getattr(kernel, "targetoptions", {}).get(name) for name in ("lineinfo", "debug")))
-    try:
-        walk.visit(dict(about))
-        walk.visit(kernel)
-    except Unknown:
-        return None
-    for path in sorted(extending()):
-        walk.say("module", _file_digest(path))
-    return walk.found.hexdigest()
+    """Return the hash of a kernel's sources and of `about`, which JSON can write; None where something that the kernel refers to cannot be told."""
+    own = _sources(kernel)
+    return (
+        None if own is None else hashlib.sha256(f"{own} {json.dumps(about, sort_keys=True)}".encode("utf-8", "surrogatepass")).hexdigest()
+    )
+
+
+def _sources(kernel: Any) -> str | None:
+    # Asked for each architecture, and walked once: what is kept keeps the kernel alive, so that its id stays its own.
+    if id(kernel) not in _walked:
+        walk = _Walk(lines=any(getattr(kernel, "targetoptions", {}).get(name) for name in ("lineinfo", "debug")))
+        try:
+            walk.visit(kernel)
+            for path in sorted(extending()):
+                walk.say("module", _file_digest(path))
+            found = walk.found.hexdigest()
+        except Unknown:
+            found = None
+        _walked[id(kernel)] = kernel, found
+    return _walked[id(kernel)][1]
 
 
 def extending() -> set[str]:
