@@ -97,10 +97,10 @@ METRICS: tuple[Metric, ...] = (
     Metric("loads_128", "1", "more", ("p50",), (), "compiler", "instructions that load 16 bytes a thread from global memory", exact=True),
     Metric("loads_32", "1", "less", ("p50",), (), "compiler", "instructions that load 4 bytes a thread from global memory", exact=True),
     Metric("stores_128", "1", "more", ("p50",), (), "compiler", "instructions that store 16 bytes a thread to global memory", exact=True),
-    Metric("fma", "1", "less", ("p50",), (), "compiler", "fused multiply-adds of float32 and half precision", exact=True),
+    Metric("fma", "1", "less", ("p50",), (), "compiler", "fused products and sums outside of the tensor cores", exact=True),
     Metric("mufu", "1", "less", ("p50",), (), "compiler", "instructions of the special-function unit: reciprocals, roots, exponentials, logarithms, sines", exact=True),
     Metric("tensor", "1", "more", ("p50",), (), "compiler", "instructions of the tensor cores", exact=True),
-    Metric("f64", "1", "less", ("p50",), (), "compiler", "instructions that compute with float64", exact=True),
+    Metric("f64", "1", "less", ("p50",), (), "compiler", "arithmetic in float64, and conversions from and to it", exact=True),
     Metric("occupancy", "%", "more", ("p50",), (), "compiler", "warps that a multiprocessor can hold at the launch's block and shared memory, of the most it can hold", exact=True),
 )
 

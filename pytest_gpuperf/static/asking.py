@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.errors import StaticError
 from pytest_gpuperf.reasons import Reason
-from pytest_gpuperf.static.declared import ROWS, block_of, is_row
+from pytest_gpuperf.static.declared import ROWS, block_of, is_row, shared_of
 from pytest_gpuperf.static.model import Reference, Request
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def request_for(
     if is_row(kernel):
         row, kernel = kernel, kernel.function
         name, signature = row.name, signature or row.signature
-        block = block_of(row) if block is None else block
+        block, dynamic_shared = block_of(row) if block is None else block, dynamic_shared or shared_of(row)
     if not callable(kernel) or isinstance(kernel, type):
         message = f"compiled({kernel!r:.60}): pass a numba kernel, a plain function or a row of {ROWS}"
         raise StaticError(message)

@@ -19,7 +19,7 @@ _NEEDS = ("name", "function", "signature")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Declared:
-    """One row: the module that declares it, its name, the kernel, its signature in the normal spelling, and the threads of a block (None: not said)."""
+    """One row: the module that declares it, its name, the kernel, its signature in the normal spelling, and its launch: threads of a block (None: not said), bytes of dynamic shared memory."""
 
     module: str
     name: str
@@ -27,6 +27,7 @@ class Declared:
     signature: str
     block: int | None
     place: tuple[str, str]
+    dynamic_shared: int = 0
 
 
 def is_row(thing: object) -> bool:
@@ -49,13 +50,18 @@ def block_of(row: Any) -> int | None:
     return None if block is None else int(block) if isinstance(block, int) else math.prod(block)
 
 
+def shared_of(row: Any) -> int:
+    """Return the bytes of dynamic shared memory that a row says; 0 where it says nothing."""
+    return int(getattr(row, "dynamic_shared", 0) or 0)
+
+
 def read_rows(modules: Iterable[str], normal: Callable[[str], str], place_of: Callable[[Any], tuple[str, str]]) -> tuple[Declared, ...]:
     """Return the rows of some modules; StaticError, in one line, for a module that cannot be imported or declares nothing.
 
     `normal` spells a signature as launches are spelled, `place_of` gives module and qualified name of a kernel.
     """
     return tuple(
-        Declared(name, row.name, row.function, normal(row.signature), block_of(row), place_of(row.function))
+        Declared(name, row.name, row.function, normal(row.signature), block_of(row), place_of(row.function), shared_of(row))
         for name in modules
         for row in _rows_of(name)
     )

@@ -115,7 +115,7 @@ class Offline:
             yield
 
     def _ahead(self) -> list[Request]:
-        asked = [request_for(row.kernel, row.signature, arch, [row], block=row.block) for arch in self.archs for row in self.rows]
+        asked = [request_for(row.kernel, row.signature, arch, [row], block=row.block, dynamic_shared=row.dynamic_shared) for arch in self.archs for row in self.rows]
         return [one for one in asked if not isinstance(one, Reason)]
 
 
