@@ -14,6 +14,7 @@ from pytest_gpuperf.budgets.architectures import for_arch, glob_matches
 from pytest_gpuperf.budgets.collect import read_limits, read_marks, stack
 from pytest_gpuperf.budgets.grammar import parse_limit
 from pytest_gpuperf.errors import BadBudget
+from pytest_gpuperf.report.account import nearest
 from pytest_gpuperf.report.beside import beside
 from pytest_gpuperf.report.html import render
 from pytest_gpuperf.report.resources import resources, resources_line
@@ -212,6 +213,11 @@ def test_a_slower_time_of_the_same_code_is_told_as_the_machines_doing():
     shown = resources(compiled_run(slow=True), beside(compiled_run(slow=True), compiled_run()))
     (whose,) = shown.sentences
     assert whose.endswith("environment: the machine code is the same, so another time is the machine's doing, not the code's")
+
+
+def test_what_has_no_noise_is_not_listed_as_near_to_its_limit():
+    assert [one["verdict"] for made in compiled_run()["cases"] for one in made["budgets"]] == ["PASS", "PASS"]
+    assert nearest(compiled_run(), 5) == []
 
 
 def test_long_code_is_capped_and_hostile_names_are_escaped():
