@@ -13,6 +13,7 @@ import pytest
 from pytest_gpuperf.items import MARKS, is_case
 from pytest_gpuperf.metrics import is_compiled
 from pytest_gpuperf.running import CASE
+from pytest_gpuperf.static.declared import is_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,9 +50,12 @@ def refuse_unknown_names(options: Config) -> None:
 
 
 def plan(state: State, items: Sequence[pytest.Item]) -> None:
-    """Where several tests ask for compiled kernels: let all that are declared be compiled with the first, in one child."""
-    if state.options.enabled and state.options.kernels and sum(asks(item) for item in items) > 1:
-        state.runtime.offline.several = True
+    """Where several tests ask for compiled kernels: let all that are declared be compiled with the first, in one child; of rows as parameters only those."""
+    asking = [item for item in items if asks(item)] if state.options.enabled and state.options.kernels else []
+    if len(asking) > 1:
+        offline = state.runtime.offline
+        offline.several = True
+        offline.chosen = frozenset(one.name for item in asking for one in getattr(getattr(item, "callspec", None), "params", {}).values() if is_row(one))
 
 
 def asks(item: pytest.Item) -> bool:

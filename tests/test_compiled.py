@@ -200,6 +200,21 @@ def test_all_rows_go_to_the_compiler_at_once_and_once(pytester):
     assert done.outcomes == {"passed": 7}
 
 
+def test_of_rows_as_parameters_only_the_selected_ones_are_compiled(pytester):
+    done = run(
+        pytester,
+        """
+        @pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
+        @pytest.mark.parametrize("row", KERNELS, ids=lambda row: row.name)
+        def test_rows(gpuperf, compiler, row, arch):
+            gpuperf.compiled(row, arch=arch)
+            assert compiler.batches == [[("listed", "sm_80"), ("listed", "sm_90"), ("listed", "sm_100")]]
+        """,
+        "--gpuperf-kernels=toolbox", "-k", "listed",
+    )
+    assert done.outcomes == {"passed": 2, "deselected": 4}, done.text
+
+
 def test_what_is_asked_for_has_texts_and_exact_numbers(pytester):
     done = run(
         pytester,

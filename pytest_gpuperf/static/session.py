@@ -49,6 +49,8 @@ class Offline:
         self.told: set[tuple[tuple[str, str], str]] = set()
         #: Whether more than one case asks: then all declared rows are compiled with the first request, in one child.
         self.several = False
+        #: Names of the rows that these cases have as parameters: where there are some, only those.
+        self.chosen: frozenset[str] = frozenset()
 
     @property
     def rows(self) -> tuple[Declared, ...]:
@@ -115,7 +117,10 @@ class Offline:
             yield
 
     def _ahead(self) -> list[Request]:
-        asked = [request_for(row.kernel, row.signature, arch, [row], block=row.block, dynamic_shared=row.dynamic_shared) for arch in self.archs for row in self.rows]
+        rows = [row for row in self.rows if not self.chosen or row.name in self.chosen]
+        asked = [
+            request_for(row.kernel, row.signature, arch, [row], block=row.block, dynamic_shared=row.dynamic_shared) for arch in self.archs for row in rows
+        ]
         return [one for one in asked if not isinstance(one, Reason)]
 
 
