@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpuperf.budgets.judge import Judgement, unjudged
 from pytest_gpuperf.catching import swallower
 from pytest_gpuperf.errors import BadBudget, BudgetExceeded, GpuPerfError, NotIdentical
-from pytest_gpuperf.metrics import TAIL_SAMPLES, nearest
+from pytest_gpuperf.metrics import TAIL_SAMPLES, is_compiled, nearest
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNMEASURED, Reason, Verdict, reason_record, worst
 from pytest_gpuperf.records.account import BEGUN
+from pytest_gpuperf.resources import resource_judgements
+from pytest_gpuperf.static.record import record_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,9 +24,10 @@ if TYPE_CHECKING:
 
     from pytest_gpuperf.budgets.collect import Budget, Marks
     from pytest_gpuperf.comparison import Comparison
-    from pytest_gpuperf.errors import Inconclusive, NotClean, Unmeasured
+    from pytest_gpuperf.errors import Inconclusive, NotClean, Undeclared, Unmeasured
     from pytest_gpuperf.identity.guard import Guarded
     from pytest_gpuperf.measurement import Measurement
+    from pytest_gpuperf.static.model import Compiled
 
 #: pytest shows the test's own lines, not the plugin's.
 __tracebackhide__ = True
@@ -70,10 +73,14 @@ class Case:
         self.judgements: list[Judgement] = []
         self.undecideds: list[Undecided] = []
         self.unchecked: list[tuple[str, Reason]] = []
+        #: What was compiled for it, each once, with the measurement that it was for.
+        self.compiled: dict[tuple[Any, ...], tuple[Compiled, list[str]]] = {}
+        #: Which kernels its bodies were seen to launch, with which argument types.
+        self.launched: list[tuple[tuple[str, str], str]] = []
         #: How many generators it drew, by name, and the arrays that are looked at when it ends.
         self.drawn: dict[str, int] = {}
         self.guards: list[Guarded] = []
-        self.raised: BudgetExceeded | NotIdentical | NotClean | None = None
+        self.raised: BudgetExceeded | NotIdentical | NotClean | Undeclared | None = None
         self.judged = False
         #: Why nothing of the case is measured in a session that does something else; limits are accounted for and do not touch the verdict.
         self.untimed: Reason | None = None
@@ -136,6 +143,11 @@ class Case:
         self._note_unseen(judgement)
         self.tell(budgets=judgement.record())
 
+    @property
+    def only_compiled(self) -> bool:
+        """Whether it asked for compiled kernels and ran no body: then nothing of its verdict is a simulator's."""
+        return bool(self.compiled) and not self.measurements
+
     def _note_unseen(self, one: Check | Judgement) -> None:
         """Remember a failure whose error will not reach pytest, and which nobody expects."""
         if one.verdict != FAIL:
@@ -155,6 +167,8 @@ class Case:
         """Judge every budget, once: of markers and of measure's `budget=`; `ended` says why the body did not reach its end."""
         self.judged = True
         for budget in self.marks.budgets:
+            if is_compiled(budget.limit.quantity):
+                continue
             for name, reason in self._targets(budget, ended):
                 if reason is not None:
                     self.judgements.append(unjudged(budget, name, reason))
@@ -163,7 +177,8 @@ class Case:
                 if budget.key[1:] not in keys:
                     self.judgements.append(self._judged(budget, name))
         for name, budgets in self.overrides.items():
-            self.judgements += [self._judged(budget, name) for budget in budgets]
+            self.judgements += [self._judged(budget, name) for budget in budgets if not is_compiled(budget.limit.quantity)]
+        self.judgements += resource_judgements(self, self._targets, self._judged, ended)
         for name, budgets in self.abandoned.items():
             if name not in self.overrides:
                 self.judgements += [unjudged(budget, name, Reason("body-failed", "this measurement raised before it had a value")) for budget in budgets]
@@ -272,8 +287,10 @@ class Case:
 
     def record(self) -> dict[str, Any]:
         """Return what the run file holds of the case, less what pytest knows."""
+        failed = {one.subject for one in (*self.judgements, *self.required) if one.verdict == FAIL}
+        compiled = [record_of(one, names, failed=bool(one.error) or f"{one.kernel} on {one.arch}" in failed) for one, names in self.compiled.values()]
         compared = {"comparisons": [one.record() for one in self.comparisons]} if self.comparisons else {}
-        return compared | {
+        return compared | ({"compiled": compiled} if compiled else {}) | {
             "checks": [dataclasses.asdict(check) for check in self.checks],
             "budgets": [one.record() for one in (*self.judgements, *self.required)],
             "measurements": [one.record() for one in self.measurements.values()],

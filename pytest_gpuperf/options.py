@@ -15,6 +15,8 @@ NCU = ("auto", "off", "require", "cached")
 REPLAYS = ("kernel", "app-range")
 #: Tools of compute-sanitizer.
 SANITIZERS = ("memcheck", "racecheck", "initcheck", "synccheck")
+#: Architectures of servers' GPUs: A100, H100 and H200, B200.
+DEFAULT_ARCHS = ("sm_80", "sm_90", "sm_100")
 CACHES = ("cold", "warm", "steady", "cold-dirty")
 
 
@@ -74,6 +76,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("counters", "--gpuperf-counters", "names", "", "hardware counters that every case collects, besides those that it asks for itself; divided by commas or spaces", metavar="NAMES"),
     Option("ncu", "--gpuperf-ncu", "choice", "auto", "hardware counters of the cases that want some, from one profiled run before the timed one: auto; off; require: a case without its counters fails; cached: those of unchanged code are taken from an earlier run", choices=NCU),
     Option("ncu_replay", "--gpuperf-ncu-replay", "choice", "kernel", "what ncu runs again to collect more counters than fit into one pass: each kernel, or with app-range the whole child, which counts a body as one", choices=REPLAYS),
+    Option("archs", "--gpuperf-archs", "names", ",".join(DEFAULT_ARCHS), "architectures for which limits on machine code, as registers, are judged where there is no GPU; divided by commas or spaces", metavar="NAMES"),
+    Option("kernels", "--gpuperf-kernels", "names", "", "modules whose KERNELS rows declare kernels with their signatures: a launch of one of them with other argument types is an error, and kernels made inside functions are found by their rows", metavar="MODULES"),
     Option("reference", "--gpuperf-reference", "path", "", "show this recorded run (a run file or journals) beside the results on the page", metavar="RUN"),
 )
 
@@ -98,6 +102,8 @@ class Config:
     counters: tuple[str, ...] = ()
     ncu: str = "auto"
     ncu_replay: str = "kernel"
+    archs: tuple[str, ...] = DEFAULT_ARCHS
+    kernels: tuple[str, ...] = ()
     reference: Path | None = None
     runs: Path = Path("reports/runs")
 

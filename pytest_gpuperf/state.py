@@ -289,10 +289,11 @@ class State:
             del report.wasxfail
             report.outcome, report.longrepr = "failed", call.excinfo.getrepr(style="value")
         report.gpuperf_verdict = verdict  # type: ignore[attr-defined]
-        report.gpuperf_simulator = simulator_on() and self.runtime.backend is None  # type: ignore[attr-defined]
+        report.gpuperf_simulator = simulator_on() and self.runtime.backend is None and not case.only_compiled  # type: ignore[attr-defined]
 
     def _place(self, item: pytest.Item, running: Running) -> dict[str, Any]:
-        source = "device" if self.runtime.backend is not None else "simulator" if simulator_on() else "host"
+        simulates = simulator_on() and not running.case.only_compiled
+        source = "device" if self.runtime.backend is not None else "simulator" if simulates else "host"
         return place_of(item) | {"device": self.runtime.uuid, "source": source, "worker": self.worker, "started": running.started}
 
     def _record(self, item: pytest.Item, running: Running) -> dict[str, Any]:

@@ -27,6 +27,8 @@ ROWS = {
     "counters": ("dram_write, sm__warps_launched.sum", ("dram_write", "sm__warps_launched.sum"), ()),
     "ncu": ("require", "require", "auto"),
     "ncu_replay": ("app-range", "app-range", "kernel"),
+    "archs": ("sm_90 sm_100", ("sm_90", "sm_100"), ("sm_80", "sm_90", "sm_100")),
+    "kernels": ("kernels, more.kernels", ("kernels", "more.kernels"), ()),
     "reference": ("ref.json", Path("ref.json"), None),
 }
 NOT_AN_OPTION = {"runs"}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpuperf.budgets.grammar import Limit, find_metric, parse_limit
 from pytest_gpuperf.counters.names import canonical, counter, find_counter, full_names
 from pytest_gpuperf.errors import BadBudget
-from pytest_gpuperf.metrics import metric_names, nearest
+from pytest_gpuperf.metrics import is_compiled, metric_names, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -91,13 +91,17 @@ def read_limits(keywords: dict[str, Any], where: str, origin: str, of: str | Non
 def choose(budgets: Iterable[Budget], device: str | None, where: str) -> list[Budget]:
     """Choose, for one level, the limits of the glob that says most about this device.
 
-    Without a device the most general glob stands for all. Two globs that say equally much are a BadBudget.
+    Without a device the most general glob stands for all. Two globs that say equally much are a BadBudget. Limits on machine code keep all their
+    globs: which counts on which architecture is chosen when they are judged.
     """
     groups: dict[tuple[str, str, str], dict[str, list[Budget]]] = {}
     for budget in budgets:
         groups.setdefault(budget.key, {}).setdefault(budget.glob, []).append(budget)
     chosen: list[Budget] = []
     for (_, quantity, statistic), globs in groups.items():
+        if is_compiled(quantity):
+            chosen += [budget for budgets in globs.values() for budget in budgets]
+            continue
         matching = [glob for glob in globs if device is None or device_matches(glob, device)]
         if not matching:
             first = next(iter(globs.values()))[0]
@@ -116,11 +120,12 @@ def stack(levels: Sequence[Sequence[Budget]]) -> list[Budget]:
 
     A limit for other devices only never hides one of a farther level that applies.
     """
-    settled: dict[tuple[str, str, str], list[Budget]] = {}
+    settled: dict[tuple[str, ...], list[Budget]] = {}
     for level in levels:
-        here: dict[tuple[str, str, str], list[Budget]] = {}
+        here: dict[tuple[str, ...], list[Budget]] = {}
         for budget in level:
-            here.setdefault(budget.key, []).append(budget)
+            key: tuple[str, ...] = (*budget.key, budget.glob) if is_compiled(budget.limit.quantity) else budget.key
+            here.setdefault(key, []).append(budget)
         for key, budgets in here.items():
             if key not in settled or (not settled[key][0].applies and budgets[0].applies):
                 settled[key] = budgets

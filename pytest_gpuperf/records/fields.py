@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_gpuperf.records.field import Field
+from pytest_gpuperf.records.fields_compiled import COMPILED
 from pytest_gpuperf.records.fields_counted import COUNTED_RUN, COUNTER, HOLE, PROFILED, PROFILED_KERNEL
 from pytest_gpuperf.records.fields_qualified import PAIR, POINT, PROMISE, QUALIFICATION, QUALIFIED, SHARE
 
@@ -84,6 +85,7 @@ CASE: tuple[Field, ...] = (
     Field("checks", "[check]", "", "identity checks"),
     Field("budgets", "[budget]", "", "limits that were judged, or why not"),
     Field("measurements", "[measurement]", "", "what was measured"),
+    Field("compiled", "[compiled]", "", "kernels that were compiled for it without being launched; absent where none were", required=False),
     Field("comparisons", "[comparison]", "", "versions that were held against each other; absent where none were", required=False),
 )
 
@@ -137,6 +139,7 @@ BUDGET: tuple[Field, ...] = (
     Field("high", "number?", "unit", "upper end of its interval"),
     Field("margin", "number?", "1", "relative distance of the value to the limit; negative: violated"),
     Field("message", "text?", "", "the verdict as a line of text"),
+    Field("subject", "text", "", "kernel and architecture that a limit on machine code was held against", required=False),
 )
 
 VALUE: tuple[Field, ...] = (
@@ -272,6 +275,7 @@ RECORDS: dict[str, tuple[Field, ...]] = {
     "point": POINT,
     "share": SHARE,
     "promise": PROMISE,
+    "compiled": COMPILED,
     "counter": COUNTER,
     "profiled": PROFILED,
     "profiled kernel": PROFILED_KERNEL,

@@ -86,12 +86,12 @@ def groups(run: Run) -> list[Group]:
 
 
 def nearest(run: Run, count: int) -> list[Near]:
-    """Return the budgets that hold with the smallest margins, nearest to its limit first."""
+    """Return the budgets that hold with the smallest margins, nearest to its limit first; what has no noise, as machine code, is near to nothing."""
     held = [
         Near(case, budget, budget["margin"])
         for case in run["cases"]
         for budget in case["budgets"]
-        if budget["verdict"] == PASS and budget.get("margin") is not None and budget["margin"] >= 0
+        if budget["verdict"] == PASS and budget.get("margin") is not None and budget["margin"] >= 0 and not budget.get("subject")
     ]
     return sorted(held, key=lambda near: near.margin)[:count]
 

@@ -26,6 +26,7 @@ from pytest_gpuperf.report.curves import curves
 from pytest_gpuperf.report.headline import headline, notices
 from pytest_gpuperf.report.pack import pack
 from pytest_gpuperf.report.qualified import qualified
+from pytest_gpuperf.report.resources import resources, resources_line
 from pytest_gpuperf.report.views import Row, draw, facts, picture, recorded, reproduce, rows, thumbnail, trace
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def render(run: dict[str, Any], reference: dict[str, Any] | None = None) -> str:
     joined = beside(run, reference)
     table = _drawn(rows(run, joined), run, joined)
     columns = _columns(table, joined, parts)
-    css, script = _asset("page.css") + _asset("curves.css") + _asset("counters.css"), _asset("page.js")
+    css, script = _asset("page.css") + _asset("curves.css") + _asset("counters.css") + _asset("resources.css"), _asset("page.js")
     found = failures(run)
     verdict, sentence = headline(run)
     counts = case_counts(run)
@@ -83,6 +84,8 @@ def render(run: dict[str, Any], reference: dict[str, Any] | None = None) -> str:
         masthead=_masthead(run),
         account=account_line(run),
         counters=counters_line(run),
+        machine_code=resources_line(run["cases"]),
+        resources=resources(run, joined),
         qualified=qualified(run),
         over_size=curves(run),
         failures=[(failure, [row for row in table if row.case is failure.case]) for failure in found[:WHOLE_FAILURES]],
