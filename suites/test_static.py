@@ -30,18 +30,16 @@ LIMITS = (
     # A loop that sm_100 unrolls four times has four times the vectors.
     Limits("write_all.*", {"registers": {"sm_80": "<= 48", "sm_90": "<= 40", "*": "<= 56"}, "loads_128": ">= 4", "stores_128": ">= 4", "loads_32": "<= 1"}),
     Limits("commit_masked.*", {"registers": {"sm_80": "<= 48", "*": "<= 40"}, "loads_128": "== 6", "stores_128": "== 6", "loads_32": "<= 1"}),
-    # Bias alone is float32; 16 rows of a float32 state are vectors, and of a bfloat16 one 8 bytes each.
-    Limits("decode.*-r4-*", {"registers": "<= 128", "loads_128": ">= 2", "loads_32": "<= 10"}),
-    Limits("decode.*-r128-*", {"registers": "<= 80", "loads_128": ">= 1", "loads_32": "<= 14"}),
-    Limits("decode.*-r128-*-float32.*", {"loads_128": ">= 17"}),
-    Limits("decode.*-r4-*-float32.*", {"loads_128": ">= 18"}),
-    Limits("decode.*-r4-float32-float32.*", {"loads_128": ">= 22"}),
-    Limits("decode.*-r128-float32-float32.*", {"loads_128": ">= 19"}),
-    # 16 rows under way for each of two partitions: registers that few requests have to spare.
-    Limits("decode.hd512-r128-*-float32.8x16", {"registers": "<= 128", "loads_128": ">= 33"}),
-    Limits("prefill.*-r128-*", {"registers": "<= 56", "loads_128": ">= 5", "loads_32": "<= 20"}),
-    Limits("prefill.*-r4-*", {"registers": {"sm_80": "<= 72", "sm_90": "<= 56", "*": "<= 40"}, "loads_128": ">= 5", "loads_32": "<= 16"}),
-    Limits("prefill.*-float32-*", {"loads_128": ">= 13"}),
+    # Two columns a thread: rows of a float32 state are 8 bytes, and of a bfloat16 one 4. Registers let 1024 threads share a multiprocessor.
+    Limits("decode.*", {"registers": "<= 64"}),
+    Limits("decode.*-r128-*", {"instructions": "<= 1250", "loads_32": "<= 28", "loads_128": ">= 1"}),
+    Limits("decode.*-r128-*-float32.*", {"loads_32": "<= 12", "stores_128": ">= 2"}),
+    Limits("decode.*-r128-float32-*", {"loads_128": ">= 3"}),
+    Limits("decode.*-r4-*", {"instructions": "<= 1000", "loads_32": "<= 30"}),
+    Limits("decode.*-r4-*-float32.*", {"loads_32": "<= 14"}),
+    Limits("prefill.*-r128-*", {"registers": "<= 64", "loads_128": ">= 10", "loads_32": "<= 20"}),
+    Limits("prefill.*-r4-*", {"registers": {"sm_80": "<= 72", "*": "<= 64"}, "loads_128": ">= 5", "loads_32": "<= 16"}),
+    Limits("prefill.*-float32-*", {"loads_128": ">= 14"}),
     Limits("prefill.*-bfloat16-float32.*", {"loads_128": ">= 10"}),
     Limits("prefill.*-float32-float32.*", {"loads_128": ">= 19"}),
 )
