@@ -6,6 +6,7 @@ import contextlib
 import faulthandler
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -157,6 +158,9 @@ def _commands(recorder: Recorder) -> list[list[str]]:
     console = [sys.executable, "-c", _CONSOLE]
     run = str(recorder.config.runs / f"{recorder.run_id}.json")
     files = [run, *([str(recorder.config.json)] if recorder.config.json is not None else [])]
+    if recorder.config.history is not None:
+        # By a name that no other run has: the hash of the content is not known here.
+        files.append(str(recorder.config.history / f"{recorder.run_id}-{secrets.token_hex(4)}.json"))
     beside = ["--reference", str(recorder.config.reference)] if recorder.config.reference is not None else []
     merges = [[*console, "merge", str(recorder.folder), "-o", one] for one in files]
     return [*merges, [*console, "render", run, "-o", str(recorder.config.report), *beside]]

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.compiling import resources_of, seen_by
-from pytest_gpuperf.counters.code import code_hash
+from pytest_gpuperf.counters.code import code_hash, machine_code
 from pytest_gpuperf.counters.results import Profiled
 from pytest_gpuperf.counters.stored import same_code
 from pytest_gpuperf.device.profiler import ProfilerError
@@ -116,6 +116,7 @@ def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement
     made = Measurement(wanted.name, timed.result, timed.values, body.work, timed.context, runtime.device, timed.drift, case, roofline, lazy=lazy)
     made.details = {
         **timed.details,
+        "code": machine_code(body),
         "slug": label,
         "nvtx": label,
         "waited": _waited(waited),

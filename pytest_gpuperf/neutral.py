@@ -36,7 +36,7 @@ class Neutralised:
 
 
 #: Our own options that are the parent's business.
-_OURS = ("report", "json", "reference", "qualify", "timeout", "strict", "clock", "cache")
+_OURS = ("report", "json", "reference", "qualify", "timeout", "strict", "clock", "cache", "compare", "fail_on", "history")
 _WRITES = "it would write over what the parent session writes"
 
 NEUTRALISED: tuple[Neutralised, ...] = (

@@ -79,6 +79,9 @@ OPTIONS: tuple[Option, ...] = (
     Option("archs", "--gpuperf-archs", "names", ",".join(DEFAULT_ARCHS), "architectures for which limits on machine code, as registers, are judged where there is no GPU; divided by commas or spaces", metavar="NAMES"),
     Option("kernels", "--gpuperf-kernels", "names", "", "modules whose KERNELS rows declare kernels with their signatures: a launch of one of them with other argument types is an error, and kernels made inside functions are found by their rows", metavar="MODULES"),
     Option("reference", "--gpuperf-reference", "path", "", "show this recorded run (a run file or journals) beside the results on the page", metavar="RUN"),
+    Option("compare", "--gpuperf-compare", "run", "", "hold every measurement against this run (a run file, journals, a directory of run files, or 'last'): faster, the same, slower or not decided, with reasons", metavar="RUN|last"),
+    Option("fail_on", "--gpuperf-fail-on", "text", "", "fail the session where a quantity is worse than the run of --gpuperf-compare by more than this, as 'time:+5%,registers:+0,dram_write:+2%'", metavar="LIMITS"),
+    Option("history", "--gpuperf-history", "path", "", "copy the run file into this directory too, which several machines may share; 'last' then looks there, and gpuperf show CASE --history prints the trend", metavar="DIR"),
 )
 
 
@@ -105,6 +108,9 @@ class Config:
     archs: tuple[str, ...] = DEFAULT_ARCHS
     kernels: tuple[str, ...] = ()
     reference: Path | None = None
+    compare: str = ""
+    fail_on: str = ""
+    history: Path | None = None
     runs: Path = Path("reports/runs")
 
 
@@ -119,7 +125,7 @@ def add_options(parser: pytest.Parser) -> None:
     """Register every option and its ini twin."""
     group = parser.getgroup("gpuperf", "GPU performance budgets (pytest-gpuperf)")
     for option in OPTIONS:
-        settings: dict[str, Any] = {"dest": f"gpuperf_{option.field}", "default": None, "help": f"{option.help} ({option.shown}ini: {option.ini})"}
+        settings: dict[str, Any] = {"dest": f"gpuperf_{option.field}", "default": None, "help": f"{option.help} ({option.shown}ini: {option.ini})".replace("%", "%%")}
         if option.kind == "flag":
             settings["action"] = "store_true"
         elif option.bare is not None:
@@ -194,4 +200,6 @@ def _convert(option: Option, given: Any, where: str, base: Path) -> Any:
         return tuple(str(given or "").replace(",", " ").split())
     if option.kind == "path":
         return base / given if given else None
+    if option.kind == "run":
+        return given if given in {"", "last"} else str(base / given)
     return given

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_gpuperf import terminating
 from pytest_gpuperf.errors import RunFileError
 from pytest_gpuperf.recorder import Recorder, new_run_id
 
@@ -20,10 +21,12 @@ def open_recorder(state: State, exit_status: int) -> None:
     """
     config = state.config
     handed = getattr(config, "workerinput", {})
-    run_id = handed.get("gpuperf_run") or new_run_id(state.options.runs)
     try:
+        run_id = handed.get("gpuperf_run") or new_run_id(state.options.runs)
         state.recorder = Recorder(state.options, config.rootpath, run_id, state.worker, ["pytest", *config.invocation_params.args], state.trouble.append)
     except RunFileError as error:
         pytest.exit(f"gpuperf: {error}", returncode=exit_status)
+    if state.worker == "main":
+        terminating.watch(state)
 
 

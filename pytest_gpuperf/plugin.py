@@ -64,6 +64,10 @@ def pytest_configure(config: pytest.Config) -> None:
             refuse_unknown(options.counters, None, "gpuperf_counters")
         except BadBudget as error:
             raise pytest.UsageError(str(error)) from None
+    if options.fail_on:
+        from pytest_gpuperf.gating import refuse_bad_limits
+
+        refuse_bad_limits(config, options)
     config.stash[_OPTIONS] = options
     if options.sanitize and not config.option.collectonly:
         from pytest_gpuperf import sanitizing
@@ -284,6 +288,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
         qualify_session(state, session)
     state.finish(session.exitstatus)
+    if state.gate.failed and session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
     if state.trouble and session.exitstatus in {0, 1}:
         session.exitstatus = EXIT_INFRASTRUCTURE
 
@@ -298,6 +304,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     terminalreporter.section("gpuperf", cyan=True)
     for text, markup in summary_lines(state.run, config.get_verbosity()):
         terminalreporter.write_line(text, **markup)
+    state.gate.write(terminalreporter, config.get_verbosity())
     for text in state.trouble:
         terminalreporter.write_line(f"gpuperf: {text}", red=True)
     record = state.options.runs / f"{state.run['run']['id']}.json"

@@ -108,6 +108,8 @@ REASONS: tuple[Cause, ...] = (
     Cause("absorbed-by-l2", INCONCLUSIVE, "the body writes less than 4x L2, so an unknown part of it never reached DRAM", "judge what reaches L2, or measure a body that writes at least 4x L2"),
     Cause("zero-ratio", INCONCLUSIVE, "the divisor is zero or cannot be told from zero", "measure something larger, or compare the difference"),
     Cause("impossible", INCONCLUSIVE, "the body is faster than the device can move or compute what Work says", "check Work: does the body really move these bytes in this cache state, and do these operations in this arithmetic?"),
+    Cause("environment-differs", INCONCLUSIVE, "what surrounds the two measurements differs, so the change need not be the code's", "record the reference anew in this environment; or compare both versions here and now, with gpuperf.compare"),
+    Cause("measured-otherwise", INCONCLUSIVE, "the two were not measured in the same way", "measure both in one cache state, with one clock and with one Work"),
     Cause("hang", FAIL, "the case did not end in its time", "read the stacks that were printed; give it more with --gpuperf-timeout, if it is only slow"),
     Cause("other-device", NOT_APPLICABLE, "the limit is for another device", "add a glob for this device, or '*'"),
 )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pytest_gpuperf.options import Config
     from pytest_gpuperf.records.journal import Journal
+    from pytest_gpuperf.reference.compared import Comparison
 
 
 #: An absolute path in a word of the command line: what comes before it, its folders, its last part.
@@ -28,10 +29,26 @@ def now() -> str:
 
 
 def new_run_id(runs: Path) -> str:
-    """Return a run id that no run in this folder has: start time, process id, and a number where one process begins two runs in one second."""
+    """Return a run id that no other run has, and take it: start time, process id, and a number where another run has just these.
+
+    The folder of its journals is made here, by one call that fails where it is there: in containers that share a disk, two sessions that begin in
+    one second may well have one process id, and their journals must not become one. RunFileError where it cannot be made.
+    """
     first = f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
-    names = itertools.chain([first], (f"{first}-{number}" for number in itertools.count(2)))
-    return next(name for name in names if not (runs / name).exists())
+    for name in itertools.chain([first], (f"{first}-{number}" for number in itertools.count(2))):
+        try:
+            runs.mkdir(parents=True, exist_ok=True)
+            (runs / name).mkdir()
+        except FileExistsError as error:
+            if (runs / name).exists():
+                continue
+            message = f"cannot write runs into {runs}: {error.strerror or error}"
+            raise RunFileError(message) from error
+        except OSError as error:
+            message = f"cannot write runs into {runs}: {error.strerror or error}"
+            raise RunFileError(message) from error
+        return name
+    raise AssertionError  # the numbers do not end
 
 
 class Recorder:
@@ -53,6 +70,12 @@ class Recorder:
                 from pytest_gpuperf.records import runfile
 
                 runfile.load(config.reference)
+            if config.compare:
+                from pytest_gpuperf.reference import find
+
+                find.check(config.compare)
+            if config.history is not None:
+                _refuse_unwritable(config.history / "run.json")
         self.journal: Journal = Journal(self.folder / f"{worker}.jsonl", on_trouble)
         run = {
             "id": run_id,
@@ -89,13 +112,14 @@ class Recorder:
 
         return merge(sorted(self.folder.glob("*.jsonl")))
 
-    def publish(self, run: dict[str, Any], reference: Path | None) -> list[str]:
+    def publish(self, run: dict[str, Any], reference: Path | None, comparison: Comparison | None = None) -> list[str]:
         """Write the run file and the page; return a line for each that could not be written."""
         from pytest_gpuperf.records import runfile
+        from pytest_gpuperf.reference import history
         from pytest_gpuperf.report import html
 
         trouble = []
-        beside = None
+        beside = None if comparison is None else comparison.reference
         if reference is not None:
             try:
                 beside = runfile.load(reference)
@@ -104,7 +128,8 @@ class Recorder:
         jobs: list[tuple[Path | None, Callable[[Path], Any]]] = [
             (self.config.runs / f"{self.run_id}.json", lambda path: runfile.write(run, path)),
             (self.config.json, lambda path: runfile.write(run, path)),
-            (self.config.report, lambda path: html.write(run, path, beside)),
+            (self.config.history, lambda path: history.keep(run, path)),
+            (self.config.report, lambda path: html.write(run, path, beside, comparison)),
         ]
         for path, job in jobs:
             if path is None:

@@ -17,6 +17,7 @@ from pytest_gpuperf.counting import Counting
 from pytest_gpuperf.errors import BadBudget, Inconclusive, Unmeasured
 from pytest_gpuperf.faults import Faults
 from pytest_gpuperf.fixture import GpuPerf
+from pytest_gpuperf.gating import Gated, held_against
 from pytest_gpuperf.hardware import lacks_required
 from pytest_gpuperf.items import ASKED, MARKS, budgets_of, counters_of, is_case, levels, place_of, skipped_at
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, UNMEASURED, Reason, Verdict, reason_record
@@ -44,6 +45,7 @@ class State:
         self.deselected: list[dict[str, Any]] = []
         self._runtime: Runtime | None = None
         self.run: dict[str, Any] | None = None
+        self.gate = Gated()
         self.trouble: list[str] = []
         self.counting = Counting(self)
         self.faults = Faults(options.timeout if options.enabled else None)
@@ -325,7 +327,8 @@ class State:
         if self.recorder is None or self.worker != "main":
             return
         self.run = self.recorder.whole()
-        self.trouble += self.recorder.publish(self.run, reference_of(self.options, self.config.rootpath, gpu=bool(self._runtime and self._runtime.device)))
+        self.gate = held_against(self)
+        self.trouble += self.recorder.publish(self.run, reference_of(self.options, self.config.rootpath, gpu=bool(self._runtime and self._runtime.device)), self.gate.comparison)
 
 
 def _ended(body: BaseException | None, case: Case) -> Reason | None:

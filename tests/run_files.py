@@ -78,7 +78,7 @@ def measurement(rng: random.Random, index: int, time_s: float | None, *, drift: 
         "samples": samples(rng, time_s, drift=drift, each=each) if time_s is not None else None,
         "evidence": evidence if timed else [], "digest": f"{rng.getrandbits(64):016x}", "checked": "every sample" if timed else "unchecked",
         "varies": False, "notes": [] if timed else [f"ran once in the {source}"], "nvtx": f"g{index:04d}-main", "waited": None, "inputs": 1,
-        "wall_s": 0.31,
+        "wall_s": 0.31, "duty": "spaced", "state": None, "code": None,
     }  # fmt: skip
 
 
@@ -140,11 +140,11 @@ def assemble(cases: list[dict[str, Any]], *, gpu: bool = True, seed: int = 7) ->
     account = {verdict: sum(row["verdict"] == verdict for row in budgets) for verdict in verdicts}
     device = {
         "uuid": "GPU-1", "name": "NVIDIA H200", "driver": "580.159", "cuda": "13.0", "memory_bytes": 150_754_820_096, "compute_capability": "9.0",
-        "sm_count": 132, "l2_bytes": 62_914_560, "tick_s": TICK_S,
+        "sm_count": 132, "l2_bytes": 62_914_560, "tick_s": TICK_S, "sm_clock": None,
         "calibration": {"kernel_s": CONSTANT_S, "graph_s": 1.92e-6, "systematic_s": 1e-7, "detail": "12 spin kernels of 0.5 to 65 us"},
     }  # fmt: skip
     return {
-        "schema": 1,
+        "schema": 2,
         "run": {
             "id": "20261121T101500-1234", "started": "2026-11-21T10:15:00Z", "ended": "2026-11-21T10:16:12Z", "complete": True,
             "argv": ["pytest", "--gpuperf", "suites"], "commit": "4f9d2c1ab83e77d2", "dirty": True, "python": "3.11.7",
@@ -156,4 +156,5 @@ def assemble(cases: list[dict[str, Any]], *, gpu: bool = True, seed: int = 7) ->
         "collected": {"cases": len(cases), "budgets": len(budgets) + 2},
         "deselected": [{"nodeid": "suites/test_masks_speed.py::test_slow", "budgets": 2}],
         "account": {"collected": len(budgets) + 2, **account, "deselected": 2},
+        "not_run": [], "notes": [], "problems": [],
     }  # fmt: skip

@@ -30,6 +30,9 @@ ROWS = {
     "archs": ("sm_90 sm_100", ("sm_90", "sm_100"), ("sm_80", "sm_90", "sm_100")),
     "kernels": ("kernels, more.kernels", ("kernels", "more.kernels"), ()),
     "reference": ("ref.json", Path("ref.json"), None),
+    "compare": ("last", "last", ""),
+    "fail_on": ("time:+5%", "time:+5%", ""),
+    "history": ("there", Path("there"), None),
 }
 NOT_AN_OPTION = {"runs"}
 
@@ -59,7 +62,7 @@ def test_every_row_is_named_once_after_its_flag_and_says_what_it_does():
         assert option.ini == option.flag[2:].replace("-", "_")
         assert option.help
         assert not option.help.endswith(".")
-        assert option.kind in {"flag", "path", "choice", "seconds", "count", "names", "seed"}
+        assert option.kind in {"flag", "path", "choice", "seconds", "count", "names", "seed", "run", "text"}
         assert bool(option.choices) == (option.kind == "choice")
         assert option.bare is None or option.bare in option.choices
 
@@ -78,7 +81,7 @@ def test_every_row_works_on_the_command_line_and_in_the_ini_file_and_the_first_w
     flag = option.flag if option.kind == "flag" else f"{option.flag}={text}"
     assert getattr(read(flag), option.field) == below(pytester.path, expected)
     assert getattr(read(ini=f"{option.ini} = {text}\n"), option.field) == below(pytester.path, expected)
-    other = {"flag": "false", "path": "other.x", "choice": option.choices[-1:] or "", "seconds": "9", "count": "9", "names": "dram_read", "seed": "9"}[option.kind]
+    other = {"flag": "false", "path": "other.x", "choice": option.choices[-1:] or "", "seconds": "9", "count": "9", "names": "dram_read", "seed": "9", "run": "other.json", "text": "time:+9%"}[option.kind]
     other = other[0] if isinstance(other, tuple) else other
     assert getattr(read(flag, ini=f"{option.ini} = {other}\n"), option.field) == below(pytester.path, expected)
     if option.kind != "flag":

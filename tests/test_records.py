@@ -97,7 +97,7 @@ class TestRunFile:
         run = make_run()
         write(run, tmp_path / "deep" / "run.json")
         text = (tmp_path / "deep" / "run.json").read_text()
-        assert text.startswith('{"schema":1,\n')
+        assert text.startswith('{"schema":2,\n')
         assert json.loads(text) == run
         assert load(tmp_path / "deep" / "run.json") == run
         assert [path.name for path in (tmp_path / "deep").iterdir()] == ["run.json"]
@@ -127,8 +127,10 @@ class TestRunFile:
             ("hello", "no JSON at line 1, column 1"),
             ('{"schema": 1, "run": ', "it is cut off"),
             ("[]", "it has no schema number"),
-            ('{"schema": 2}', "has schema 2; this version of pytest-gpuperf reads schema 1"),
+            ('{"schema": 3}', "has schema 3; this version of pytest-gpuperf reads schemas 1 to 2; a newer one wrote it: upgrade"),
+            ('{"schema": 0}', "has schema 0; this version of pytest-gpuperf reads schemas 1 to 2"),
             ('{"schema": 1}', "is not a sound run file: run: missing (record run) (and 5 more)"),
+            ('{"schema": 2}', "is not a sound run file: run: missing (record run) (and 8 more)"),
             ('{"schema": NaN}', "NaN is no JSON"),
         ],
     )

@@ -120,7 +120,7 @@ class TestJournal:
 
     def test_another_schema_is_refused_with_both_numbers(self, tmp_path):
         (tmp_path / "a.jsonl").write_text('{"event":"session","schema":9,"run":{}}\n')
-        with pytest.raises(RunFileError, match=r"a\.jsonl has schema 9; this version of pytest-gpuperf reads schema 1"):
+        with pytest.raises(RunFileError, match=r"a\.jsonl has schema 9; this version of pytest-gpuperf reads schemas 1 to 2"):
             read_journal(tmp_path / "a.jsonl")
 
     def test_a_file_without_an_event_is_no_journal(self, tmp_path):

@@ -120,7 +120,10 @@ def test_whatever_ends_the_process_what_was_measured_is_there(how):
     made = example("import numpy as np\n" + written("before") + written("ends", f"{_MEASURED}\n    {text}"), f"parts-{len(how)}")
     done = made.run_pytest()
     assert done.returncode == status, done.stdout + done.stderr
-    run = done.run if how == "Ctrl-C" else merge(journals(made))
+    whole = how in {"Ctrl-C", "SIGTERM"}
+    assert (done.run is not None, done.report is not None) == (whole, whole)
+    assert (done.stdout.count("gpuperf: ended by SIGTERM; what was measured by then is in the run file") == 1) == (how == "SIGTERM")
+    run = done.run if whole else merge(journals(made))
     assert validate(run) == []
     assert run["problems"] == []
     before, ends = run["cases"]

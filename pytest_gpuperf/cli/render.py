@@ -26,7 +26,12 @@ def run(options: argparse.Namespace) -> int:
     reference = load(options.reference) if options.reference else None
     page = options.output or _beside(options.file)
     page.parent.mkdir(parents=True, exist_ok=True)
-    html.write(told, page, reference=reference)
+    comparison = None
+    if reference is not None:
+        from pytest_gpuperf.reference.compared import compare
+
+        comparison = compare(told, reference)
+    html.write(told, page, reference, comparison)
     remark("render", [*told.get("notes", ()), *told.get("problems", ())])
     say([str(page)])
     return 0

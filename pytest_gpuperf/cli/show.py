@@ -1,4 +1,4 @@
-"""gpuperf show: a run as text, or a trace of nsys."""
+"""gpuperf show: a run as text, a case over all runs, or a trace of nsys."""
 
 from __future__ import annotations
 
@@ -17,14 +17,25 @@ _DATABASE = b"SQLite format 3\0"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("file", type=Path, metavar="RUN", help="a run file (reports/runs/*.json), a journal (*.jsonl), a directory of journals, or the database of nsys export --type sqlite")
+    parser.add_argument("file", type=Path, metavar="RUN|CASE", help="a run file (reports/runs/*.json), a journal (*.jsonl), a directory of journals, or the database of nsys export --type sqlite; a node id, or a part of one, for its trend over all runs")
     parser.add_argument("case", nargs="?", metavar="CASE", help="a node id or the name of a range, or a part of one (default: all)")
+    parser.add_argument("--history", type=Path, default=Path("reports/runs"), metavar="DIR", help="the run files of a trend (default: reports/runs)")
+    parser.add_argument("--quantity", default="time", metavar="NAME", help="what a trend is of, as registers or dram__bytes_write.sum (default: time)")
+    parser.add_argument("--last", type=int, default=30, metavar="COUNT", help="how many runs of a trend are listed (default: 30)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the cases, or the ranges of a trace."""
-    from pytest_gpuperf.cli.output import say
+    from pytest_gpuperf.cli.output import remark, say
 
+    if options.case is None and names_case(options.file):
+        from pytest_gpuperf.reference.index import Index
+        from pytest_gpuperf.reference.trend import trend_lines
+
+        with Index(options.history) as index:
+            remark("show", index.said)
+            say(list(trend_lines(index, str(options.file), options.quantity, max(1, options.last))))
+        return 0
     if is_trace(options.file):
         from pytest_gpuperf.cli.traces import trace_lines
 
@@ -43,6 +54,19 @@ def run(options: argparse.Namespace) -> int:
         lines += tail(told)
     say(lines)
     return 0
+
+
+#: Endings of what this verb reads; a test's own file is no run.
+_FILES = frozenset({".json", ".jsonl", ".sqlite", ".nsys-rep", ".qdrep"})
+
+
+def names_case(path: Path) -> bool:
+    """Say whether what was typed is a case and not a file: it has "::", or nothing of that name is there and no run is named so.
+
+    >>> [names_case(Path(text)) for text in ("tests/test_a.py::test_b[x.json]", "test_b", "gone.json", ".")]
+    [True, True, False, False]
+    """
+    return "::" in str(path) or path.suffix == ".py" or not (path.suffix in _FILES or "/" in str(path) or path.exists())
 
 
 def is_trace(path: Path) -> bool:

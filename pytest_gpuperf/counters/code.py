@@ -63,6 +63,18 @@ def code_hash(body: Called) -> str | None:
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def machine_code(body: Called) -> str | None:
+    """Return a hash of the machine code of a body that has run: of its compiled kernels alone; None where any of it cannot be told."""
+    given = [one for values in (*body.arguments, body.keywords.values()) for one in values if callable(one)]
+    try:
+        parts = {*_walk(body.function, 0), *(part for one in given for part in _walk(one, 1))}
+    except (Unknown, ValueError, AttributeError):
+        # A kernel of a kind, or of a version of its compiler, that keeps its code elsewhere: not known, and no reason to end a measurement.
+        return None
+    kernels = sorted(part for part in parts if part.startswith("kernel"))
+    return hashlib.sha256("\n".join(kernels).encode()).hexdigest() if kernels else None
+
+
 def _walk(thing: Any, depth: int) -> Iterator[str]:
     """Yield the parts of the hash that one thing of a body is; Unknown for what could launch anything."""
     kernels = _cubins(thing)

@@ -10,7 +10,8 @@ class Field:
     """One field of a record: its name, type, SI unit and meaning.
 
     A type is `text`, `int`, `number`, `bool`, `any`, `verdict` or the name of a record; `[x]` is a list of x, `{x}` an object
-    whose values are x, a final `?` allows null. A field that is not `required` was added after files without it had been written.
+    whose values are x, a final `?` allows null. A field that is not `required` is absent where there is nothing to say. `since` is the schema
+    that has it: files of an older one get it, null or empty, as they are read.
     """
 
     name: str
@@ -18,3 +19,4 @@ class Field:
     unit: str
     meaning: str
     required: bool = True
+    since: int = 1

@@ -24,7 +24,7 @@ def filled(record: dict[str, Any], name: str) -> dict[str, Any]:
         if field.name in record:
             whole[field.name] = _inside(record[field.name], field.type)
         elif field.required:
-            whole[field.name] = _blank(field.type)
+            whole[field.name] = blank(field.type)
     return whole | {key: value for key, value in record.items() if key not in whole}
 
 
@@ -44,7 +44,8 @@ def profiled_runs(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return filled(joined, "counted run")
 
 
-def _blank(kind: str) -> Any:
+def blank(kind: str) -> Any:
+    """Return what stands for a field of this type of which nothing is known: null where it may be, else empty."""
     if kind.endswith("?"):
         return None
     if kind.startswith("["):

@@ -204,9 +204,10 @@ def read_journal(path: Path) -> Reading:
 
 
 def refuse_other_schema(found: Any, what: str) -> None:
-    """Raise RunFileError, naming both numbers, where a file's schema is not this version's."""
-    if found != SCHEMA or isinstance(found, bool):
-        message = f"{what} has schema {found!r}; this version of pytest-gpuperf reads schema {SCHEMA}"
+    """Raise RunFileError, naming both numbers, where a file's schema is none that this version reads."""
+    if isinstance(found, bool) or not isinstance(found, int) or not 1 <= found <= SCHEMA:
+        newer = "; a newer one wrote it: upgrade" if isinstance(found, int) and found > SCHEMA else ""
+        message = f"{what} has schema {found!r}; this version of pytest-gpuperf reads schemas 1 to {SCHEMA}{newer}"
         raise RunFileError(message)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.reasons import UNMEASURED, Reason, worst
 from pytest_gpuperf.records.account import account_problems, complete_case, expected, latest, reason_record, take_account, unforeseen
+from pytest_gpuperf.records.collection import without_collection
 from pytest_gpuperf.records.filling import filled, profiled_runs
 from pytest_gpuperf.records.journal import Reading, read_journal
 from pytest_gpuperf.records.keys import bare_nodeid
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 _INTERRUPTED = Reason("interrupted")
 
 
+@without_collection()
 def merge(journals: list[Path]) -> dict[str, Any]:
-    """Return the run, as schema 1 has it, that the journals of one session's processes tell of.
+    """Return the run, as the schema has it, that the journals of one session's processes tell of.
 
     A case that was started and did not end is UNMEASURED `interrupted`; one that was collected and never started is only
     counted, in `not_run`. The cases stand in the order of collection. RunFileError where a journal cannot be read.

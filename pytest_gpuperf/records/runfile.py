@@ -10,9 +10,12 @@ from typing import Any
 
 from pytest_gpuperf.errors import RunFileError
 from pytest_gpuperf.records.account import account_problems
+from pytest_gpuperf.records.collection import without_collection
 from pytest_gpuperf.records.journal import refuse_other_schema
 from pytest_gpuperf.records.merge import merge
-from pytest_gpuperf.records.schema import plain, problems
+from pytest_gpuperf.records.schema import SCHEMA, plain, problems
+from pytest_gpuperf.records.sound import sound
+from pytest_gpuperf.records.upgrade import upgraded
 
 
 def dumps(run: dict[str, Any]) -> str:
@@ -28,6 +31,7 @@ def dumps(run: dict[str, Any]) -> str:
     return "{" + ",\n".join(lines) + "}\n"
 
 
+@without_collection()
 def write(run: dict[str, Any], path: Path) -> None:
     """Write a run file atomically: at every moment `path` holds the old file or the whole new one, after a power cut too.
 
@@ -55,7 +59,7 @@ def write(run: dict[str, Any], path: Path) -> None:
 def load(path: Path) -> dict[str, Any]:
     """Return the run of a run file, of a journal (*.jsonl) or of a directory of journals.
 
-    RunFileError with the file and the cause for what is none of these, is cut off, or has another schema.
+    What has an older schema is upgraded. RunFileError with the file and the cause for what is none of these, is cut off, or has a newer schema.
     """
     if path.is_dir():
         return _load_directory(path)
@@ -69,7 +73,8 @@ def load(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         message = f"{path} is not a run file: not text (byte {error.start})"
         raise RunFileError(message) from error
-    return _checked(_parsed(text, path), path)
+    with without_collection():
+        return _checked(_parsed(text, path), path)
 
 
 def thin(run: dict[str, Any], limit_bytes: int = 2_000_000) -> dict[str, Any]:
@@ -102,7 +107,8 @@ def _parsed(text: str, path: Path) -> Any:
         return json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         rest = text[error.pos :].strip()
-        cause = "it is empty" if not text.strip() else "it is cut off" if not rest else f"no JSON at line {error.lineno}, column {error.colno}"
+        cut = not rest or error.msg.startswith("Unterminated string")
+        cause = "it is empty" if not text.strip() else "it is cut off" if cut else f"no JSON at line {error.lineno}, column {error.colno}"
         message = f"{path} is not a run file: {cause}"
         raise RunFileError(message) from error
     except (ValueError, RecursionError) as error:
@@ -115,12 +121,13 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(message)
 
 
-def _checked(run: Any, path: Path) -> dict[str, Any]:
-    if not isinstance(run, dict) or "schema" not in run:
+def _checked(read: Any, path: Path) -> dict[str, Any]:
+    if not isinstance(read, dict) or "schema" not in read:
         message = f"{path} is not a run file: it has no schema number"
         raise RunFileError(message)
-    refuse_other_schema(run["schema"], f"run file {path}")
-    wrong = list(problems(run, unknown=False))
+    refuse_other_schema(read["schema"], f"run file {path}")
+    run: dict[str, Any] = upgraded(read) if read["schema"] < SCHEMA else read
+    wrong = [] if sound(run) else list(problems(run, unknown=False))
     if wrong:
         others = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         message = f"{path} is not a sound run file: {wrong[0]}{others}"

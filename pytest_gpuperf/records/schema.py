@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMA", "plain", "problems", "validate"]
 
-#: The number that every run file and journal starts with; another number is refused.
-SCHEMA = 1
+#: The number that every run file and journal starts with. Files of an older schema are brought to it as they are read; a newer one is refused.
+SCHEMA = 2
 
 # Characters of a wrong value that a line shows.
 _SHOWN = 40
@@ -25,7 +25,7 @@ _SHOWN = 40
 def validate(run: Any) -> list[str]:
     """Return one line for each place where a run is not as the schema says; none for a sound run.
 
-    >>> validate({"schema": 1})[0]
+    >>> validate({"schema": 2})[0]
     'run: missing (record run)'
     """
     return list(problems(run, unknown=True))

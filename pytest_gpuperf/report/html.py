@@ -18,12 +18,14 @@ from urllib.parse import quote
 from pytest_gpuperf.errors import RunFileError
 from pytest_gpuperf.format import format_margin, format_quantity, plural, shorten, visible
 from pytest_gpuperf.reasons import PASS
+from pytest_gpuperf.records.collection import without_collection
 from pytest_gpuperf.report.account import READING_ORDER, account_line, case_counts, failures, groups, simulated
 from pytest_gpuperf.report.beside import Beside, beside, commit_of, surroundings
 from pytest_gpuperf.report.compared import compared
 from pytest_gpuperf.report.counters import counted, counters_line
 from pytest_gpuperf.report.curves import curves
 from pytest_gpuperf.report.headline import headline, notices
+from pytest_gpuperf.report.held import headed, held
 from pytest_gpuperf.report.pack import pack
 from pytest_gpuperf.report.qualified import qualified
 from pytest_gpuperf.report.resources import resources, resources_line
@@ -31,6 +33,8 @@ from pytest_gpuperf.report.views import Row, draw, facts, picture, recorded, rep
 
 if TYPE_CHECKING:
     import jinja2
+
+    from pytest_gpuperf.reference.compared import Comparison
 
 #: Failures that are shown whole; the rest are lines.
 WHOLE_FAILURES = 50
@@ -58,8 +62,9 @@ class Columns:
     keys: dict[str, list[float | None]]
 
 
-def render(run: dict[str, Any], reference: dict[str, Any] | None = None) -> str:
-    """Return the page of a run (schema 1) as HTML text; a reference run's values are shown beside, labelled with their origin."""
+@without_collection()
+def render(run: dict[str, Any], reference: dict[str, Any] | None = None, comparison: Comparison | None = None) -> str:
+    """Return the page of a run as HTML text; a reference run's values are shown beside, labelled with their origin, and what a comparison says of them."""
     environment = _environment()
     parts: Any = environment.get_template("parts.html.jinja").module
     joined = beside(run, reference)
@@ -67,7 +72,7 @@ def render(run: dict[str, Any], reference: dict[str, Any] | None = None) -> str:
     columns = _columns(table, joined, parts)
     css, script = _asset("page.css") + _asset("curves.css") + _asset("counters.css") + _asset("resources.css"), _asset("page.js")
     found = failures(run)
-    verdict, sentence = headline(run)
+    verdict, sentence = headed(comparison, *headline(run))
     counts = case_counts(run)
     return environment.get_template("page.html.jinja").render(
         css=_markup(css),
@@ -87,6 +92,7 @@ def render(run: dict[str, Any], reference: dict[str, Any] | None = None) -> str:
         machine_code=resources_line(run["cases"]),
         resources=resources(run, joined),
         qualified=qualified(run),
+        held=held(comparison),
         over_size=curves(run),
         failures=[(failure, [row for row in table if row.case is failure.case]) for failure in found[:WHOLE_FAILURES]],
         more_failures=found[WHOLE_FAILURES:],
@@ -103,10 +109,10 @@ def render(run: dict[str, Any], reference: dict[str, Any] | None = None) -> str:
     )
 
 
-def write(run: dict[str, Any], path: str | os.PathLike[str], reference: dict[str, Any] | None = None) -> Path:
+def write(run: dict[str, Any], path: str | os.PathLike[str], reference: dict[str, Any] | None = None, comparison: Comparison | None = None) -> Path:
     """Write the page of a run to a path, at once or not at all; returns the path. RunFileError where it cannot be written."""
     target = Path(path)
-    text = render(run, reference)
+    text = render(run, reference, comparison)
     temporary: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

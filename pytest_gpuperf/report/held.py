@@ -1,0 +1,101 @@
+"""What the page shows of a run held against a reference: surroundings, limits on changes, what is faster or slower, what is missing or new."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from pytest_gpuperf.format import plural, visible
+from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNMEASURED
+from pytest_gpuperf.reference.change import FASTER, LESS, MORE, SAME, SLOWER
+from pytest_gpuperf.reference.told import allowed_text, change_text, run_title, summary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_gpuperf.reference.compared import Comparison, Held
+
+#: Rows of the table of changes, worst first, and names of what is missing or new; the rest are counted.
+_ROWS = 300
+_NAMES = 50
+#: The colour and glyph of each word: those of the verdicts.
+_LOOKS = {SLOWER: FAIL, MORE: NOT_APPLICABLE, INCONCLUSIVE: INCONCLUSIVE, UNMEASURED: UNMEASURED, SAME: NOT_APPLICABLE, LESS: NOT_APPLICABLE, FASTER: PASS}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Line:
+    """One row of the table: the look and word of its verdict, the measurement, the change, why, and what is known of the machine code."""
+
+    look: str
+    word: str
+    nodeid: str
+    name: str
+    quantity: str
+    text: str
+    why: str
+    code: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shown:
+    """A comparison as the page shows it."""
+
+    title: str
+    sentence: str
+    moving: tuple[tuple[str, str, str], ...]
+    told: tuple[tuple[str, str, str], ...]
+    code: str
+    lines: tuple[Line, ...]
+    more: int
+    odd: tuple[tuple[str, int, tuple[str, ...]], ...]
+    unreached: tuple[str, ...]
+
+
+def held(comparison: Comparison | None) -> Shown | None:
+    """Return what is shown of a comparison; None where none was made."""
+    if comparison is None:
+        return None
+    lines = list(_lines(comparison))
+    differences = [((visible(one.what), one.there, one.here), bool(one.moves)) for one in comparison.differences]
+    equal, other = (sum(one.same_code is same for one in comparison.held) for same in (True, False))
+    known = [text for text in (f"equal in {plural(equal, 'measurement')}" if equal else "", f"another one in {plural(other, 'measurement')}" if other else "") if text]
+    return Shown(
+        run_title(comparison.reference),
+        summary(comparison),
+        tuple(row for row, moves in differences if moves),
+        tuple(row for row, moves in differences if not moves),
+        ", ".join(known),
+        tuple(lines[:_ROWS]),
+        max(0, len(lines) - _ROWS),
+        tuple((word, len(found), tuple(dict.fromkeys(visible(nodeid) for nodeid, _ in found))[:_NAMES]) for word, found in (("missing", comparison.missing), ("new", comparison.new)) if found),
+        comparison.unreached,
+    )
+
+
+def headed(comparison: Comparison | None, verdict: str, sentence: str) -> tuple[str, str]:
+    """Return the verdict and the sentence of the whole page: a limit on changes that is exceeded comes before all but a failed case."""
+    exceeded = 0 if comparison is None else len({(one.nodeid, one.name, one.device) for one, _ in comparison.gates(FAIL)})
+    if not exceeded or verdict == FAIL:
+        return verdict, sentence
+    return FAIL, f"{plural(exceeded, 'measurement')} {'is' if exceeded == 1 else 'are'} worse than the reference by more than is allowed"
+
+
+def _lines(comparison: Comparison) -> Iterator[Line]:
+    """Yield the limits that are not kept, then what changed, worst first; what is the same and what was never measured is only counted."""
+    failed = set()
+    for verdict in (FAIL, INCONCLUSIVE, UNMEASURED):
+        for one, judged in comparison.gates(verdict):
+            failed.add((id(one), judged.change.quantity))
+            why = "" if verdict == FAIL else judged.why
+            yield _line(one, verdict, verdict, judged.change.quantity, f"{change_text(judged.change)} ({allowed_text(judged)})", why)
+    for one in (*comparison.held, *comparison.compiled):
+        for change in (one.change, *one.others):
+            if change.verdict not in {SAME, UNMEASURED} and (id(one), change.quantity) not in failed:
+                reason = change.reason
+                why = "" if reason is None else f"{reason.code}: {reason.detail or reason.cause.sentence}"
+                yield _line(one, _LOOKS[change.verdict], change.verdict, change.quantity, change_text(change), why)
+
+
+def _line(one: Held, look: str, word: str, quantity: str, text: str, why: str) -> Line:
+    code = {True: "equal", False: "another", None: ""}[one.same_code]
+    return Line(look, word, visible(one.nodeid), visible(", ".join(part for part in (one.name, one.cache) if part)), visible(quantity), visible(text), visible(why), code)
