@@ -74,6 +74,9 @@ OPTIONS: tuple[Option, ...] = (
     Option("counters", "--gpuperf-counters", "names", "", "hardware counters that every case collects, besides those that it asks for itself; divided by commas or spaces", metavar="NAMES"),
     Option("ncu", "--gpuperf-ncu", "choice", "auto", "hardware counters of the cases that want some, from one profiled run before the timed one: auto; off; require: a case without its counters fails; cached: those of unchanged code are taken from an earlier run", choices=NCU),
     Option("ncu_replay", "--gpuperf-ncu-replay", "choice", "kernel", "what ncu runs again to collect more counters than fit into one pass: each kernel, or with app-range the whole child, which counts a body as one", choices=REPLAYS),
+    Option("budgets", "--gpuperf-budgets", "path", "gpuperf.toml", "file of budgets and known misses by test and device, below the limits that stand in the tests", metavar="PATH"),
+    Option("record", "--gpuperf-record", "names", "", "write budgets of these quantities, divided by commas (the bare option: time), into the file of budgets: the upper end of what was measured and a margin; implies --gpuperf", bare="time", metavar="NAMES"),
+    Option("record_margin", "--gpuperf-record-margin", "percent", 5.0, "margin in percent that --gpuperf-record leaves between what was measured and the limit", metavar="PERCENT"),
     Option("reference", "--gpuperf-reference", "path", "", "show this recorded run (a run file or journals) beside the results on the page", metavar="RUN"),
 )
 
@@ -98,6 +101,9 @@ class Config:
     counters: tuple[str, ...] = ()
     ncu: str = "auto"
     ncu_replay: str = "kernel"
+    budgets: Path = Path("gpuperf.toml")
+    record: tuple[str, ...] = ()
+    record_margin: float = 5.0
     reference: Path | None = None
     runs: Path = Path("reports/runs")
 
@@ -117,7 +123,7 @@ def add_options(parser: pytest.Parser) -> None:
         if option.kind == "flag":
             settings["action"] = "store_true"
         elif option.bare is not None:
-            settings |= {"nargs": "?", "const": option.bare, "metavar": "|".join(option.choices)}
+            settings |= {"nargs": "?", "const": option.bare, "metavar": "|".join(option.choices) or option.metavar}
         else:
             settings["metavar"] = "|".join(option.choices) or option.metavar
         group.addoption(option.flag, **settings)
@@ -139,8 +145,8 @@ def read_options(config: pytest.Config) -> Config:
         found[option.field] = _convert(option, given, where, base)
     # A new number is new once: workers are handed that of their session.
     found["seed"] = getattr(config, "workerinput", {}).get("gpuperf_seed", found["seed"])
-    # There is no qualifying without measuring, and no checking without a record.
-    found["enabled"] = found["enabled"] or found["qualify"] or bool(found["sanitize"])
+    # There is no qualifying and no recording without measuring, and no checking without a record.
+    found["enabled"] = found["enabled"] or found["qualify"] or bool(found["sanitize"]) or bool(found["record"])
     return Config(**found, runs=config.rootpath / "reports" / "runs")
 
 
@@ -166,6 +172,15 @@ def _convert(option: Option, given: Any, where: str, base: Path) -> Any:
             message = f"{where}: {given!r} is not a number of seconds above 0"
             raise OptionError(message)
         return seconds
+    if option.kind == "percent":
+        try:
+            percent = float(given)
+        except ValueError:
+            percent = -1.0
+        if not 0 <= percent <= 1000:
+            message = f"{where}: {given!r} is not a number of percent from 0 to 1000"
+            raise OptionError(message)
+        return percent
     if option.kind == "count":
         if not str(given).isascii() or not str(given).isdigit() or not 0 < int(given) < 100_000:
             message = f"{where}: {given!r} is not a whole number above 0"

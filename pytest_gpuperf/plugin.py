@@ -65,6 +65,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_gpuperf import sanitizing
 
         sanitizing.register(config, options, lambda: _state(config))
+    if options.enabled:
+        from pytest_gpuperf import budget_files, budget_hooks
+
+        budget_hooks.register(config, budget_files.opened(config, options), lambda: _state(config))
     if options.enabled and not config.option.collectonly:
         from pytest_gpuperf import parallel, seeding
 

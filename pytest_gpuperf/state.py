@@ -28,6 +28,7 @@ from pytest_gpuperf.runtime import Runtime
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pytest_gpuperf.budgets.lookup import BudgetFile
     from pytest_gpuperf.options import Config
 
 
@@ -46,6 +47,7 @@ class State:
         self.run: dict[str, Any] | None = None
         self.trouble: list[str] = []
         self.counting = Counting(self)
+        self.budgets: BudgetFile | None = None
         self.faults = Faults(options.timeout if options.enabled else None)
 
     @property
@@ -111,7 +113,7 @@ class State:
             return
         device = self.runtime.device if self.options.enabled else None
         asked = (*self.options.counters, *counters_of(item)) if self.options.enabled and uses else ()
-        read = read_marks(marks, device, item.nodeid, asked)
+        read = read_marks(marks, device, item.nodeid, asked, self.budgets.of(bare_nodeid(item.nodeid), device) if self.budgets is not None and uses else None)
         own = [budget for budget in read.budgets if budget.origin in {"function marker", "parameter marker"}]
         if own and not uses:
             message = f"{item.nodeid}: has limits ({own[0].limit.quantity} {own[0].limit}) but does not use the gpuperf fixture, so nothing would judge them"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_gpuperf.records.field import Field
+from pytest_gpuperf.records.fields_budgets import BUDGET_FILE, FILED_LIMIT, KNOWN, TABLE
 from pytest_gpuperf.records.fields_counted import COUNTED_RUN, COUNTER, HOLE, PROFILED, PROFILED_KERNEL
 from pytest_gpuperf.records.fields_qualified import PAIR, POINT, PROMISE, QUALIFICATION, QUALIFIED, SHARE
 
@@ -22,6 +23,7 @@ RUN_FILE: tuple[Field, ...] = (
     Field("sanitizer", "[any]", "", "what --gpuperf-sanitize found, a record a session; absent where it was not asked for", required=False),
     Field("qualification", "qualification", "", "what --gpuperf-qualify found; absent where it was not asked for", required=False),
     Field("counters", "counted run", "", "the run under ncu; absent where no case wanted counters", required=False),
+    Field("budget_file", "budget file", "", "the file of budgets; absent where there was none", required=False),
 )
 
 RUN: tuple[Field, ...] = (
@@ -137,6 +139,8 @@ BUDGET: tuple[Field, ...] = (
     Field("high", "number?", "unit", "upper end of its interval"),
     Field("margin", "number?", "1", "relative distance of the value to the limit; negative: violated"),
     Field("message", "text?", "", "the verdict as a line of text"),
+    Field("note", "text", "", "what the file of budgets says beside it; absent for a limit that stands in the test", required=False),
+    Field("known", "known", "", "the known miss that is about it; absent where there is none", required=False),
 )
 
 VALUE: tuple[Field, ...] = (
@@ -255,6 +259,10 @@ RECORDS: dict[str, tuple[Field, ...]] = {
     "reason": REASON,
     "check": CHECK,
     "budget": BUDGET,
+    "known": KNOWN,
+    "budget file": BUDGET_FILE,
+    "table": TABLE,
+    "filed limit": FILED_LIMIT,
     "value": VALUE,
     "measurement": MEASUREMENT,
     "selfcheck": SELFCHECK,
