@@ -47,6 +47,11 @@ def opened(config: pytest.Config, options: Config) -> BudgetFile | None:
             return None
     try:
         wanted = read_names(options.record, "--gpuperf-record")
+    except BadBudget as error:
+        swallowed = "" if config.getini("gpuperf_record") else " (without '=' the option takes the next word: write --gpuperf-record=time)"
+        message = f"BadBudget: {error}{swallowed}"
+        raise pytest.UsageError(message) from None
+    try:
         return BudgetFile(path, name, read_file(path, name)[1] if path.exists() else (), wanted)
     except BadBudget as error:
         message = "\n".join(f"BadBudget: {line}" for line in str(error).splitlines())

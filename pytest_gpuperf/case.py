@@ -9,6 +9,7 @@ import threading
 import traceback
 from typing import TYPE_CHECKING, Any
 
+from pytest_gpuperf.budgets.collect import nearer
 from pytest_gpuperf.budgets.judge import Judgement, unjudged
 from pytest_gpuperf.budgets.known import settle
 from pytest_gpuperf.budgets.note import today
@@ -164,7 +165,7 @@ class Case:
                     self.judgements.append(unjudged(budget, name, reason))
                     continue
                 keys = {one.key[1:] for one in self.overrides.get(name, []) if one.applies}
-                if budget.key[1:] not in keys:
+                if budget.key[1:] not in keys and not nearer(self.marks.budgets, budget, name, main="main" in self.measurements):
                     self.judgements.append(self._judged(budget, name))
         for name, budgets in self.overrides.items():
             self.judgements += [self._judged(budget, name) for budget in budgets]

@@ -238,7 +238,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Give reports their verdicts; write the case down after its last phase."""
     state = _active(item.config)
-    if state is not None and call.excinfo is not None and not item.config.option.fulltrace:
+    if state is not None and call.excinfo is not None and not item.config.getoption("fulltrace", default=False):
         from pytest_gpuperf.case import hide_frames
 
         hide_frames(call.excinfo)

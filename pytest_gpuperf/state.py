@@ -326,7 +326,7 @@ class State:
         if self.recorder is None or self.worker != "main":
             return
         self.run = self.recorder.whole()
-        self.trouble += self.recorder.publish(self.run, reference_of(self.options, self.config.rootpath, gpu=bool(self._runtime and self._runtime.device)))
+        self.trouble += self.run["problems"] + self.recorder.publish(self.run, reference_of(self.options, self.config.rootpath, gpu=bool(self._runtime and self._runtime.device)))
 
 
 def _ended(body: BaseException | None, case: Case) -> Reason | None:

@@ -32,7 +32,7 @@ class Budget:
     """One limit of one test, with the device glob and the level that it comes from.
 
     `applies` is False where no glob of the limit matches this device; `of` names a measurement (None: `main`, or all without one). `note` is what
-    the file of budgets says beside it; None for a limit that stands in the test.
+    the file of budgets says beside it; None for a limit that stands in the test. `rank` is the place of its level, 0 for the nearest.
     """
 
     limit: Limit
@@ -41,6 +41,7 @@ class Budget:
     of: str | None
     applies: bool = True
     note: Note | None = None
+    rank: int = 0
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -120,17 +121,28 @@ def choose(budgets: Iterable[Budget], device: str | None, where: str) -> list[Bu
 def stack(levels: Sequence[Sequence[Budget]]) -> list[Budget]:
     """Stack levels, the nearest first: per measurement, quantity and statistic the first level that applies wins.
 
-    A limit for other devices only never hides one of a farther level that applies.
+    A limit for other devices only never hides one of a farther level that applies. Two keys may meet in one measurement, as a limit that names none is for
+    all where there is no `main`: then `nearer` tells.
     """
     settled: dict[tuple[str, str, str], list[Budget]] = {}
-    for level in levels:
+    for rank, level in enumerate(levels):
         here: dict[tuple[str, str, str], list[Budget]] = {}
         for budget in level:
             here.setdefault(budget.key, []).append(budget)
         for key, budgets in here.items():
             if key not in settled or (not settled[key][0].applies and budgets[0].applies):
-                settled[key] = budgets
+                settled[key] = [dataclasses.replace(budget, rank=rank) for budget in budgets]
     return [budget for budgets in settled.values() for budget in budgets]
+
+
+def nearer(budgets: Iterable[Budget], budget: Budget, name: str, *, main: bool) -> bool:
+    """Say whether another limit on the same quantity and statistic of a measurement is nearer: of a nearer level, or of its own and by name.
+
+    `main` says whether there is such a measurement: then a limit that names none is for it alone.
+    """
+    others = (one for one in budgets if one.applies and one.key[1:] == budget.key[1:] and one.of != budget.of)
+    here = (one for one in others if one.of == name or (one.of is None and not main))
+    return any((one.rank, one.of is None) < (budget.rank, budget.of is None) for one in here)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

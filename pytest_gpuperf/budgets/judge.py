@@ -77,6 +77,7 @@ class Judgement:
             "high": high,
             "margin": self.margin,
             "message": self.message,
+            **({"counter": self.budget.key[1]} if self.budget.key[1] != limit.quantity else {}),
             **({"note": str(self.budget.note)} if self.budget.note is not None else {}),
             **({"known": dataclasses.asdict(self.known)} if self.known is not None else {}),
         }

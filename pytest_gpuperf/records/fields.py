@@ -139,6 +139,7 @@ BUDGET: tuple[Field, ...] = (
     Field("high", "number?", "unit", "upper end of its interval"),
     Field("margin", "number?", "1", "relative distance of the value to the limit; negative: violated"),
     Field("message", "text?", "", "the verdict as a line of text"),
+    Field("counter", "text", "", "full name of the counter, where the quantity is a short one", required=False),
     Field("note", "text", "", "what the file of budgets says beside it; absent for a limit that stands in the test", required=False),
     Field("known", "known", "", "the known miss that is about it; absent where there is none", required=False),
 )

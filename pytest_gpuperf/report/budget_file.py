@@ -77,7 +77,7 @@ def _lines(row: dict[str, Any], day: str) -> Iterator[tuple[str, bool]]:
         if limit["here"] and not limit["chosen"] and limit["instead"]:
             yield f"{what}: in {_all(row['cases'])} of {row['test']!r} a nearer limit stands before it ({', '.join(limit['instead'])})", False
         elif limit["chosen"] and limit.get("ran") and not limit.get("judged"):
-            yield f"{what}: budget= in the test stands before it, in {_all(limit['ran'])} that ran", False
+            yield f"{what}: budget=, or a limit that names its measurement, stands before it in {_all(limit['ran'])} that ran", False
 
 
 def _all(count: int) -> str:
