@@ -53,7 +53,7 @@ class BudgetHooks:
     def pytest_report_teststatus(self, report: Any) -> tuple[str, str, Any] | None:
         """Give such a case a category of its own."""
         known = getattr(report, "gpuperf_known", None)
-        return ("known-miss", "K", (f"KNOWN MISS ({known})", {"yellow": True})) if known and report.passed else None
+        return ("known", "K", (f"KNOWN MISS ({known})", {"yellow": True})) if known and report.passed else None
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

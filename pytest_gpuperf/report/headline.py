@@ -7,7 +7,7 @@ from typing import Any
 from pytest_gpuperf.format import plural, visible
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNMEASURED
 from pytest_gpuperf.report.account import case_counts, simulated
-from pytest_gpuperf.report.budget_file import file_lines, known_line, known_misses
+from pytest_gpuperf.report.budget_file import file_lines, knowing, known_line, known_misses
 
 #: How many known misses, and how many tables of the file that stand there in vain, are named at the top of the page.
 _SHOWN = 20
@@ -37,6 +37,8 @@ def headline(run: dict[str, Any]) -> tuple[str, str]:
         return NOT_APPLICABLE, "No limit applies to this device" if total else "No case ran"
     if counts[NOT_APPLICABLE]:
         return PASS, f"All {counts[PASS]:,} cases that apply pass"
+    if known := knowing(run):
+        return PASS, f"All {total:,} cases pass, {known:,} of them with known misses" if total > 1 else "The only case passes, with known misses"
     where = " in the simulator" if all(simulated(case) for case in run["cases"]) else ""
     return PASS, (f"All {total:,} cases pass" if total > 1 else "The only case passes") + where
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpuperf.format import format_margin, format_quantity, plural, visible
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNMEASURED
 from pytest_gpuperf.report.account import Group, account_line, case_counts, failures, groups, nearest, simulated
-from pytest_gpuperf.report.budget_file import file_lines, known_line, known_misses, origin_of
+from pytest_gpuperf.report.budget_file import file_lines, knowing, known_line, known_misses, origin_of
 from pytest_gpuperf.report.counters import counters_line
 from pytest_gpuperf.report.qualified import qualification_lines
 from pytest_gpuperf.report.sanitized import sanitizer_lines
@@ -109,6 +109,8 @@ def _counts(run: dict[str, Any]) -> Iterator[Line]:
     words = [f"{count:,} {verdict}" for verdict, count in counts.items() if count]
     if in_simulator:
         words[0] += f" ({in_simulator:,} in the simulator)"
+    if known := knowing(run):
+        words[0] += f" ({known:,} with known misses)"
     worst = next((verdict for verdict in (FAIL, INCONCLUSIVE, UNMEASURED) if counts[verdict]), PASS)
     yield f"{plural(sum(counts.values()), 'case')}: " + (", ".join(words) or "none"), {"bold": True, **_MARKUP[worst]}
     if not run["run"].get("complete", True):
