@@ -99,7 +99,7 @@ def census(state: State, session: pytest.Session) -> None:
                 key = (row.origin, one.limit.quantity, one.limit.statistic, one.limit.text)
                 if key in held:
                     chosen[key] = chosen.get(key, 0) + 1
-                elif other := taken.get((one.of or "main", one.limit.quantity, one.limit.statistic)):
+                elif (other := taken.get((one.of or "main", one.limit.quantity, one.limit.statistic), row.origin)) != row.origin:
                     instead.setdefault(key, {})[other] = None
     looked = _Looked(session)
     known = [bare_nodeid(item.nodeid) for item in session.items]

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pytest_gpuperf.budgets.recorded import Plan, Refused
     from pytest_gpuperf.state import State
 
-#: Exit statuses of a session that came to its end: what it measured is whole.
-_ENDED = (0, 1)
+#: Exit statuses of a session that came to its end, perhaps with trouble in writing it down: what it measured is whole.
+_ENDED = (0, 1, 8)
 #: How many refusals for one reason are named.
 _NAMED = 3
 

@@ -66,7 +66,8 @@ def _changed(part: Part, limits: Sequence[Fresh]) -> str:
         comment = item.trivia.comment
         # A table of its own would take the comment for its header's.
         if (not comment or comment.startswith(f"# {MEASURED}")) and not isinstance(item, tomlkit.items.Table):
-            item.comment(one.measured)
+            item.comment("; ".join(same.measured for same in limits if same.quantity == one.quantity))
+            item.trivia.comment_ws = "  "
         if one.toolchain:
             versions = tomlkit.inline_table()
             versions.update(one.toolchain)

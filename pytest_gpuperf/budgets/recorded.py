@@ -100,11 +100,10 @@ def plan(run: dict[str, Any], rows: Sequence[Row], wanted: Sequence[Name], margi
     refused: list[Refused] = []
     kept = 0
     for case in latest(run["cases"]):
-        why, nodeid = _unfit(case), case["nodeid"]
-        if why is not None or case["device"] not in names:
-            refused += [Refused(f"{one['name']} of {nodeid}", why or _hole(case)) for one in case["measurements"]]
+        why, nodeid, device = _unfit(case), case["nodeid"], names.get(case["device"])
+        if why is not None:
+            refused += [Refused(f"{one['name']} of {nodeid}", why) for one in case["measurements"]]
             continue
-        device = names[case["device"]]
         for measurement in case["measurements"]:
             of = None if measurement["name"] == "main" else measurement["name"]
             own = [row for row in exact.get(nodeid, []) if (row.of or "main") == measurement["name"]]
@@ -112,6 +111,8 @@ def plan(run: dict[str, Any], rows: Sequence[Row], wanted: Sequence[Name], margi
                 made = _fresh(run, case, measurement, slot, margin)
                 if isinstance(made, Refused):
                     refused.append(made)
+                elif device is None:
+                    refused.append(Refused(f"{measurement['name']} of {nodeid}", "no device was there, and a limit is one for a device"))
                 elif made is None:
                     kept += 1
                 else:
@@ -129,11 +130,11 @@ class _Slot:
     old: Budget | None = None
 
 
-def _slots(own: Sequence[Row], device: str, wanted: Sequence[Name]) -> Iterator[_Slot]:
+def _slots(own: Sequence[Row], device: str | None, wanted: Sequence[Name]) -> Iterator[_Slot]:
     """Yield the limits that tables of this very case have for this very device, then what is wanted besides."""
-    name = device.casefold().removeprefix("nvidia ")
+    name = (device or "").casefold().removeprefix("nvidia ")
     # What says as much of the device as its name does stands in the place of a new limit.
-    here = [(row, one) for row in own for one in row.budgets if device_matches(one.glob, device) and literal_characters(one.glob) >= len(name)]
+    here = [(row, one) for row in own for one in row.budgets if device is not None and device_matches(one.glob, device) and literal_characters(one.glob) >= len(name)]
     for row, one in here:
         yield _Slot(one.limit.quantity, one.limit.statistic, row, one)
     there = {(canonical(one.limit.quantity), one.limit.statistic) for _, one in here}
@@ -216,17 +217,18 @@ def _unfit(case: dict[str, Any]) -> str | None:
     return "the case was skipped, or is expected to fail" if case["outcome"] == "skipped" else None
 
 
-def _hole(case: dict[str, Any]) -> str:
-    found = next((one for one in case["reasons"]), None)
-    return f"{found['verdict']} {found['code']}: {found['sentence']}" if found is not None else "UNMEASURED: no device is known"
-
-
 def _value(measurement: dict[str, Any], quantity: str, statistic: str) -> dict[str, Any] | None:
-    name = quantity if statistic == "p50" else f"{quantity}.{statistic}"
-    counters: dict[str, Any] = measurement.get("counters", {})
     row = counter(quantity)
-    found: dict[str, Any] | None = measurement["values"].get(name) or counters.get(quantity) or (counters.get(row.name) if row is not None else None)
-    return found
+    if row is None:
+        found: dict[str, Any] | None = measurement["values"].get(quantity if statistic == "p50" else f"{quantity}.{statistic}")
+        return found
+    counters: dict[str, Any] = measurement.get("counters", {})
+    parts = [counters[row.name]] if row.name in counters else [counters.get(name) for name in row.full]
+    if any(part is None for part in parts):
+        return None
+    # A short name of several counters is their sum.
+    hole = next((part for part in parts if part["number"] is None or part["reason"]), None)
+    return hole or {**parts[0], "number": sum(part["number"] for part in parts)}
 
 
 def _bounds(value: dict[str, Any]) -> tuple[float, float]:
