@@ -40,7 +40,7 @@ def budgets(path):
 def test_a_new_file_holds_a_table_for_each_measurement_and_the_next_run_keeps_it(pytester):
     done = run_pytest(pytester, TWO, "--gpuperf-off", "--gpuperf-record")
     assert done.status == 0
-    one, two, named = budgets(done.path)
+    one, _, named = budgets(done.path)
     assert (one["test"], one["device"], "of" in one) == ("test_it.py::test_a[1]", "FAKE", False)
     assert (named["test"], named["of"]) == ("test_it.py::test_b", "x")
     value = done.case("[1]")["measurements"][0]["values"]["time"]
@@ -189,7 +189,7 @@ def test_a_limit_is_never_nearer_than_what_it_is_made_of(row, number):
     text = shown(row, number, up=up)
     limit = parse_limit(row.name, f"{'<=' if up else '>='} {text}").number
     assert limit >= number * (1 - 1e-12) if up else limit <= number * (1 + 1e-12)
-    assert limit == pytest.approx(number, rel=2e-3, abs=1.0 if row.unit == "1" or row.unit == "B" else 0)
+    assert limit == pytest.approx(number, rel=2e-3, abs=1.0 if row.unit in {"1", "B"} else 0)
 
 
 _IDS = st.text("ab[]*?\\\"'µ \u202e", min_size=1, max_size=8).map(lambda text: f"t.py::test[{text}]")

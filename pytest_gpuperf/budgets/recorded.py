@@ -223,9 +223,10 @@ def _value(measurement: dict[str, Any], quantity: str, statistic: str) -> dict[s
         found: dict[str, Any] | None = measurement["values"].get(quantity if statistic == "p50" else f"{quantity}.{statistic}")
         return found
     counters: dict[str, Any] = measurement.get("counters", {})
-    parts = [counters[row.name]] if row.name in counters else [counters.get(name) for name in row.full]
-    if any(part is None for part in parts):
+    names = [row.name] if row.name in counters else list(row.full)
+    if any(one not in counters for one in names):
         return None
+    parts = [counters[one] for one in names]
     # A short name of several counters is their sum.
     hole = next((part for part in parts if part["number"] is None or part["reason"]), None)
     return hole or {**parts[0], "number": sum(part["number"] for part in parts)}
