@@ -18,7 +18,8 @@ from pytest_gpuperf.format import plural
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pytest_gpuperf.budgets.recorded import Plan, Refused
+    from pytest_gpuperf.budgets.plans import Refused
+    from pytest_gpuperf.budgets.recorded import Plan
     from pytest_gpuperf.state import State
 
 #: Exit statuses of a session that came to its end, perhaps with trouble in writing it down: what it measured is whole.

@@ -14,13 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plugin_runs import FAKE, NO_GPU, run_pytest
 
-from pytest_gpuperf import recorder, recording
+from pytest_gpuperf import metrics, recorder, recording
 from pytest_gpuperf.budgets.edit import edited
 from pytest_gpuperf.budgets.file import read_rows
 from pytest_gpuperf.budgets.grammar import parse_limit
-from pytest_gpuperf.budgets.recorded import Fresh, plan, read_names, shown
+from pytest_gpuperf.budgets.plans import Fresh
+from pytest_gpuperf.budgets.recorded import plan, read_names, shown
 from pytest_gpuperf.errors import BadBudget
-from pytest_gpuperf.metrics import METRICS, metric
+from pytest_gpuperf.metrics import METRICS, Metric
 
 NAME = "gpuperf.toml"
 TWO = """
@@ -163,24 +164,45 @@ def test_without_a_device_nothing_is_recorded(pytester):
     assert "not recorded: time of test_it.py::test_a: UNMEASURED no-gpu" in done.text
 
 
+def made_run(value, **case):
+    """A run of one case with one measurement."""
+    one = {"nodeid": "t.py::a", "device": "U", "outcome": "passed", "checks": [], "budgets": [], "error": None, "reasons": [], "measurements": [{"name": "main", "values": {"time": value}}]}
+    return {"devices": [{"uuid": "U", "name": "NVIDIA H200"}], "cases": [one | case]}
+
+
 def test_a_throttled_measurement_is_refused():
-    row = metric("time")
     value = {"number": 5e-6, "low": 4.9e-6, "high": 5.1e-6, "systematic": 0.0, "source": "device", "reason": {"code": "throttled", "verdict": "INCONCLUSIVE", "sentence": "hot"}}
-    case = {"nodeid": "t.py::a", "device": "U", "outcome": "passed", "checks": [], "budgets": [], "error": None, "reasons": [], "measurements": [{"name": "main", "values": {"time": value}}]}
-    run = {"devices": [{"uuid": "U", "name": "NVIDIA H200"}], "cases": [case], "run": {"packages": {"nvidia-nvvm": "13.0.88", "nvidia-nvjitlink": "13.1.2"}}}
-    (refused,) = plan(run, (), read_names(["time"], ""), 0.05).refused
+    (refused,) = plan(made_run(value), (), read_names(["time"], ""), 0.05).refused
     assert (refused.subject, refused.why) == ("time of t.py::a", "INCONCLUSIVE throttled: hot")
-    value |= {"reason": None, "source": "compiler"}
-    (fresh,) = plan(run, (), read_names(["time"], ""), 0.05).fresh
-    assert (fresh.device, fresh.text, fresh.toolchain) == ("NVIDIA H200", f"<= {shown(row, 5.1e-6 * 1.05, up=True)}", {"nvvm": "13.0", "nvjitlink": "13.1"})
-    text = edited("", NAME, [fresh])
-    assert tomllib.loads(text)["budget"] == [{"test": "t.py::a", "device": "H200", "time": "<= 5.355 us", "toolchain": {"nvvm": "13.0", "nvjitlink": "13.1"}}]
-    (row,) = read_rows(text, NAME)
-    assert row.note.toolchain == {"nvvm": "13.0", "nvjitlink": "13.1"}
-    # The same numbers from another compiler are another record.
-    run["run"]["packages"]["nvidia-nvvm"] = "13.4.1"
-    (again,) = plan(run, read_rows(text, NAME), (), 0.05).fresh
-    assert 'nvvm = "13.4"' in edited(text, NAME, [again])
+    (fresh,) = plan(made_run(value | {"reason": None}), (), read_names(["time"], ""), 0.05).fresh
+    assert (fresh.device, fresh.text, fresh.toolchain) == ("NVIDIA H200", "<= 5.355 us", None)
+
+
+def test_machine_code_is_recorded_by_architecture_with_its_compiler(monkeypatch):
+    monkeypatch.setitem(metrics._BY_NAME, "registers", Metric("registers", "1", "less", ("p50",), (), "compiler", "registers a thread has", exact=True))
+
+    def kernel(arch, number, nvvm="13.0.88", **more):
+        found = {"kernel": "k", "arch": arch, "measurements": ["main"], "quantities": {"registers": number}, "holes": {}, "toolchain": {"nvvm": nvvm, "nvjitlink": "13.1.2", "numba": "0.68"}, "error": None}
+        return found | more
+
+    def made(text, *kernels):
+        # Without a device too: nothing of it is launched.
+        return plan(made_run({"number": None, "reason": None}, device=None, compiled=list(kernels)), read_rows(text, NAME), read_names(["registers"], ""), 0.05)
+
+    text = edited("", NAME, made("", kernel("sm_90", 40), kernel("sm_90", 38), kernel("sm_80", 36)).fresh)
+    tools = {"nvvm": "13.0", "nvjitlink": "13.1"}
+    table = {"test": "t.py::a", "toolchain": tools}
+    assert tomllib.loads(text)["budget"] == [table | {"device": "sm_90", "registers": "<= 40"}, table | {"device": "sm_80", "registers": "<= 36"}]
+    assert read_rows(text, NAME)[0].note.toolchain == tools
+    assert made(text, kernel("sm_90", 40)).kept == 1
+    # The same number from another compiler is another record.
+    (again,) = made(text, kernel("sm_90", 40, "13.4.1")).fresh
+    assert tomllib.loads(edited(text, NAME, [again]))["budget"][0]["toolchain"] == {"nvvm": "13.4", "nvjitlink": "13.1"}
+    (more,) = made(text, kernel("sm_90", 44)).fresh
+    assert edited(text, NAME, [more]) == text.replace('"<= 40"  # measured 40', '"<= 44"  # measured 44')
+    (refused,) = made("", kernel("sm_90", 1, quantities={}, error="ptxas: no\nx")).refused
+    assert (refused.subject, refused.why) == ("registers of t.py::a on sm_90", "k was not compiled: ptxas: no")
+    assert [one.why for one in made("").refused] == ["UNMEASURED: nothing was compiled for it in this session"]
 
 
 @given(st.sampled_from([row for row in METRICS if row.unit not in {"%", "x"}]), st.floats(1e-9, 1e13))

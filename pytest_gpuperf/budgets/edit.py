@@ -13,9 +13,9 @@ from pytest_gpuperf.budgets.tables import Part, parts
 from pytest_gpuperf.errors import BadBudget
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from pytest_gpuperf.budgets.recorded import Fresh
+    from pytest_gpuperf.budgets.plans import Fresh
 
 #: How the comments begin that this module writes, and may therefore replace.
 MEASURED = "measured "
@@ -68,10 +68,8 @@ def _changed(part: Part, limits: Sequence[Fresh]) -> str:
         if (not comment or comment.startswith(f"# {MEASURED}")) and not isinstance(item, tomlkit.items.Table):
             item.comment("; ".join(same.measured for same in limits if same.quantity == one.quantity))
             item.trivia.comment_ws = "  "
-        if one.toolchain:
-            versions = tomlkit.inline_table()
-            versions.update(one.toolchain)
-            table["toolchain"] = versions
+        if one.toolchain and one.toolchain != table.get("toolchain"):
+            table["toolchain"] = tomlkit.parse(f"toolchain = {_inline(one.toolchain)}")["toolchain"]
     return str(tomlkit.dumps(document))
 
 
@@ -115,8 +113,12 @@ def _table(key: tuple[str, str, str | None], limits: Sequence[Fresh]) -> str:
         lines.append(f"{quantity if quantity.isidentifier() else _quoted(quantity)} = {value}  # {'; '.join(one.measured for one in own)}")
     toolchain = next((one.toolchain for one in limits if one.toolchain), None)
     if toolchain:
-        lines.append(f"toolchain = {{ {', '.join(f'{word} = {_quoted(version)}' for word, version in toolchain.items())} }}")
+        lines.append(f"toolchain = {_inline(toolchain)}")
     return "\n".join(lines) + "\n"
+
+
+def _inline(texts: Mapping[str, str]) -> str:
+    return f"{{ {', '.join(f'{word} = {_quoted(text)}' for word, text in texts.items())} }}"
 
 
 def _device_glob(name: str) -> str:

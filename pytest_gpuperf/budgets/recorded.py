@@ -10,6 +10,8 @@ from pytest_gpuperf.budgets.collect import device_matches, literal_characters
 from pytest_gpuperf.budgets.file import BUDGET
 from pytest_gpuperf.budgets.globs import is_wild, literal
 from pytest_gpuperf.budgets.grammar import find_metric
+from pytest_gpuperf.budgets.plans import Fresh, Refused
+from pytest_gpuperf.budgets.recorded_code import fresh_code, is_code
 from pytest_gpuperf.counters.names import canonical, counter
 from pytest_gpuperf.errors import BadBudget
 from pytest_gpuperf.format import form_of, format_interval, format_quantity
@@ -25,36 +27,7 @@ if TYPE_CHECKING:
     from pytest_gpuperf.metrics import Metric
 
 _DIGITS = 4
-#: Packages whose versions a compiler's numbers depend on, by what a table of the file calls them.
-TOOLCHAIN = {"nvvm": "nvidia-nvvm", "nvjitlink": "nvidia-nvjitlink"}
 Name = tuple[str, str]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Fresh:
-    """One limit to write: for which case, device, measurement (None: main) and quantity, its text, and what was measured.
-
-    `row` is the table that it belongs into (None: a new one), `old` the limit that it replaces there, with `glob` the device glob of that.
-    """
-
-    nodeid: str
-    device: str
-    of: str | None
-    quantity: str
-    statistic: str
-    text: str
-    measured: str
-    toolchain: dict[str, str] | None = None
-    row: Row | None = None
-    old: Budget | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Refused:
-    """One value that gets no limit, and why."""
-
-    subject: str
-    why: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -107,8 +80,12 @@ def plan(run: dict[str, Any], rows: Sequence[Row], wanted: Sequence[Name], margi
         for measurement in case["measurements"]:
             of = None if measurement["name"] == "main" else measurement["name"]
             own = [row for row in exact.get(nodeid, []) if (row.of or "main") == measurement["name"]]
-            for slot in _slots(own, device, wanted):
-                made = _fresh(run, case, measurement, slot, margin)
+            for code in fresh_code(case, measurement["name"], own, wanted):
+                kept += code is None
+                refused += [code] if isinstance(code, Refused) else []
+                fresh += [code] if isinstance(code, Fresh) else []
+            for slot in _slots(own, device, [one for one in wanted if not is_code(one[0])]):
+                made = _fresh(case, measurement, slot, margin)
                 if isinstance(made, Refused):
                     refused.append(made)
                 elif device is None:
@@ -134,7 +111,7 @@ def _slots(own: Sequence[Row], device: str | None, wanted: Sequence[Name]) -> It
     """Yield the limits that tables of this very case have for this very device, then what is wanted besides."""
     name = (device or "").casefold().removeprefix("nvidia ")
     # What says as much of the device as its name does stands in the place of a new limit.
-    here = [(row, one) for row in own for one in row.budgets if device is not None and device_matches(one.glob, device) and literal_characters(one.glob) >= len(name)]
+    here = [(row, one) for row in own for one in row.budgets if device is not None and device_matches(one.glob, device) and literal_characters(one.glob) >= len(name) and not is_code(one.limit.quantity)]
     for row, one in here:
         yield _Slot(one.limit.quantity, one.limit.statistic, row, one)
     there = {(canonical(one.limit.quantity), one.limit.statistic) for _, one in here}
@@ -144,7 +121,7 @@ def _slots(own: Sequence[Row], device: str | None, wanted: Sequence[Name]) -> It
             yield _Slot(quantity, statistic, table)
 
 
-def _fresh(run: dict[str, Any], case: dict[str, Any], measurement: dict[str, Any], slot: _Slot, margin: float) -> Fresh | Refused | None:
+def _fresh(case: dict[str, Any], measurement: dict[str, Any], slot: _Slot, margin: float) -> Fresh | Refused | None:
     nodeid, name = case["nodeid"], measurement["name"]
     statistic = "" if slot.statistic == "p50" else f" {slot.statistic}"
     subject = f"{'' if name == 'main' else name + ' '}{slot.quantity}{statistic} of {nodeid}"
@@ -167,13 +144,10 @@ def _fresh(run: dict[str, Any], case: dict[str, Any], measurement: dict[str, Any
     share = 0.0 if row.exact and row.source != "ncu" else margin
     number = high * (1 + share) if op == "<=" else low * (1 - share)
     text = f"{f'{slot.statistic} ' if statistic else ''}{old.op if old is not None else op} {shown(row, number, up=op == '<=')}"
-    toolchain = _toolchain(run) if value.get("source") == "compiler" or row.source == "compiler" else None
     told = _measured(row, low, high) + (f", {'+' if op == '<=' else '-'} {100 * share:g} %" if share else "")
-    if old is not None and slot.old is not None:
-        same = toolchain is None or slot.old.note is None or dict(slot.old.note.toolchain) == toolchain
-        if same and abs(number - old.number) <= share / 2 * abs(number):
-            return None
-    return Fresh(nodeid, "", None, slot.quantity, slot.statistic, text, told, toolchain, slot.row, slot.old)
+    if old is not None and abs(number - old.number) <= share / 2 * abs(number):
+        return None
+    return Fresh(nodeid, "", None, slot.quantity, slot.statistic, text, told, None, slot.row, slot.old)
 
 
 def shown(row: Metric, number: float, *, up: bool) -> str:
@@ -238,8 +212,3 @@ def _bounds(value: dict[str, Any]) -> tuple[float, float]:
     shift = float(value.get("systematic") or 0.0)
     return low - shift, high + shift
 
-
-def _toolchain(run: dict[str, Any]) -> dict[str, str]:
-    """Return major and minor version of what compiled the kernels of a run."""
-    packages = run["run"]["packages"]
-    return {name: ".".join(packages[package].split(".")[:2]) for name, package in TOOLCHAIN.items() if package in packages}
