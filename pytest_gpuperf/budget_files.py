@@ -102,7 +102,6 @@ def census(state: State, session: pytest.Session) -> None:
                 elif (other := taken.get((one.of or "main", one.limit.quantity, one.limit.statistic), row.origin)) != row.origin:
                     instead.setdefault(key, {})[other] = None
     looked = _Looked(session)
-    known = [bare_nodeid(item.nodeid) for item in session.items]
     rows = []
     for row in file.rows:
         limits = []
@@ -113,7 +112,7 @@ def census(state: State, session: pytest.Session) -> None:
             limits.append({**dict(zip(("quantity", "statistic", "text"), key[1:], strict=True)), "glob": one.glob, "here": here, "chosen": chosen.get(key, 0), "instead": names})
         until = row.note.until
         said = {"kind": row.kind, "line": row.line, "origin": row.origin, "test": row.test, "of": row.of, "until": None if until is None else until.isoformat()}
-        rows.append({**said, "words": str(row.note), "cases": counts.get(row.origin, 0), "limits": limits, **looked.tells(row, counts.get(row.origin, 0), known)})
+        rows.append({**said, "words": str(row.note), "cases": counts.get(row.origin, 0), "limits": limits, **looked.tells(row, counts.get(row.origin, 0))})
     state.recorder.journal.append("budgets", file={"name": file.name, "rows": rows})
 
 
@@ -135,23 +134,23 @@ class _Looked:
         option = config.option
         given = ("lf", "ignore", "ignore_glob", "pyargs")
         self.partial = any(getattr(option, name, None) for name in given) or session.testsfailed > 0
+        self.known = [bare_nodeid(item.nodeid) for item in session.items]
+        self.files = {nodeid.partition("::")[0] for nodeid in self.known}
         self.left = _NEAREST
 
-    def tells(self, row: Row, cases: int, known: Iterable[str]) -> dict[str, Any]:
+    def tells(self, row: Row, cases: int) -> dict[str, Any]:
         """Return `looked`, and for a table without a case how many other tests it matches, and the nearest test."""
         looked = self._looked(row.test)
         if cases or not looked:
             return {"looked": looked}
-        tests = list(known)
-        others = sum(bool(pattern(row.test).match(nodeid)) for nodeid in tests)
         file = row.test.partition("::")[0]
-        of_file = [nodeid for nodeid in tests if nodeid.partition("::")[0] == file]
         # A file that is there and gives no test may have skipped itself: that is said, and no mistake.
-        told: dict[str, Any] = {"looked": True, "others": others, "silent": not of_file and (self.root / file).is_file()}
-        if not others and not told["silent"] and self.left:
+        told: dict[str, Any] = {"looked": True, "silent": file not in self.files and (self.root / file).is_file()}
+        if not told["silent"] and self.left:
             self.left -= 1
-            names = of_file or ([nodeid.partition("::")[0] for nodeid in tests] if "::" not in row.test else tests)
-            near = nearest_node(row.test, names)
+            told["others"] = sum(bool(pattern(row.test).match(nodeid)) for nodeid in self.known)
+            of_file = [nodeid for nodeid in self.known if nodeid.partition("::")[0] == file]
+            near = nearest_node(row.test, of_file or (self.known if "::" in row.test else self.files))
             told["nearest"] = exactly(near) if near else ""
         return told
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import itertools
 import os
 import tempfile
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from pytest_gpuperf.budgets.edit import edited
 from pytest_gpuperf.budgets.file import read_rows
 from pytest_gpuperf.budgets.recorded import plan
+from pytest_gpuperf.budgets.tables import parts
 from pytest_gpuperf.errors import BadBudget
 from pytest_gpuperf.format import plural
 
@@ -49,7 +51,7 @@ def record(state: State, exit_status: int) -> list[str]:
         cause = getattr(error, "strerror", None) or error
         state.trouble.append(f"nothing recorded: {cause}" if isinstance(error, BadBudget) else f"cannot write {file.name}: {cause}")
         return []
-    return [*_said(file.name, made, options.record_margin), *_diff(before, after, file.name), *_refusals(made.refused)]
+    return [*_said(file.name, made, options.record_margin), *diff(before, after, file.name), *_refusals(made.refused)]
 
 
 def _read(path: Path) -> str:
@@ -88,8 +90,17 @@ def _said(name: str, made: Plan, margin: float) -> Iterator[str]:
     yield f"{name}: {plural(len(made.fresh), 'limit')} recorded at the end of the 95 % interval and {margin:g} % ({counts})"
 
 
-def _diff(before: str, after: str, name: str) -> list[str]:
-    return list(difflib.unified_diff(before.splitlines(), after.splitlines(), f"{name} before", name, lineterm="", n=2))
+def diff(before: str, after: str, name: str) -> Iterator[str]:
+    """Yield the lines of a diff, table by table: only whole tables are ever added, and a diff of all lines of a large file takes minutes."""
+    if before == after:
+        return
+    yield from (f"--- {name} before", f"+++ {name}")
+    for old, new in itertools.zip_longest(parts(before), parts(after)):
+        if old is not None and old.text == new.text:
+            continue
+        lines = difflib.unified_diff(old.text.splitlines() if old is not None else [], new.text.splitlines(), lineterm="", n=3)
+        yield f"@@ {name}:{new.line} @@"
+        yield from (line for line in lines if not line.startswith(("---", "+++", "@@")))
 
 
 def _refusals(refused: Sequence[Refused]) -> Iterator[str]:

@@ -33,7 +33,9 @@ def parts(text: str) -> list[Part]:
     ends = [cut for cut, _ in cuts[1:]] + [len(text)]
     seen: dict[str, int] = {}
     found = []
+    line = 1
     for (start, name), end in zip(cuts, ends, strict=True):
-        found.append(Part(name, seen.get(name, 0), text.count("\n", 0, start) + 1, text[start:end]))
+        found.append(Part(name, seen.get(name, 0), line, text[start:end]))
         seen[name] = seen.get(name, 0) + 1
+        line += text.count("\n", start, end)
     return found
