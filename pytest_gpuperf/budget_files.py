@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Exit status of a session whose budgets could not be recorded: that of every trouble with what it writes.
 EXIT_INFRASTRUCTURE = 8
+#: How the line begins that says why a strict session failed in which no test did.
+STRICT = "--gpuperf-strict failed the session:"
 #: For how many globs without a test the nearest one is looked up.
 _NEAREST = 20
 #: How many origins are named that are nearer than a limit.
@@ -77,7 +79,9 @@ def header(file: BudgetFile, day: dt.date) -> str:
     misses = f", {counts[1]} known to be missed" if counts[1] else ""
     expired = [row.origin for row in file.rows if row.note.expired(day)]
     over = f"; expired: {', '.join(expired[:_INSTEAD])}" + (f" and {len(expired) - _INSTEAD} more" if len(expired) > _INSTEAD else "") if expired else ""
-    return f"gpuperf: {plural(counts[0], 'table')} of budgets in {file.name}{misses}{over}"
+    wanted = ", ".join(name if statistic == "p50" else f"{name}.{statistic}" for name, statistic in file.wanted)
+    records = f"; {wanted} will be recorded" if wanted else ""
+    return f"gpuperf: {plural(counts[0], 'table')} of budgets in {file.name}{misses}{over}{records}"
 
 
 def census(state: State, session: pytest.Session) -> None:
@@ -190,6 +194,7 @@ def end(state: State, session: pytest.Session) -> list[str]:
     if state.options.strict == "all" and session.exitstatus == pytest.ExitCode.OK:
         from pytest_gpuperf.report.budget_file import file_lines
 
-        if any(wrong for _, wrong in file_lines(state.run)):
+        if wrong := sum(wrong for _, wrong in file_lines(state.run)):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            said.append(f"{STRICT} {plural(wrong, 'table')} of {state.budgets.name if state.budgets else ''} in vain, see each WARNING")
     return said

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 #: Of a diff's lines, by how they begin.
-_COLOURS: tuple[tuple[str, dict[str, bool]], ...] = (("+++", {}), ("---", {}), ("+", {"green": True}), ("-", {"red": True}), ("not recorded", {"yellow": True}))
+_COLOURS: tuple[tuple[str, dict[str, bool]], ...] = (("+++", {}), ("---", {}), ("+", {"green": True}), ("-", {"red": True}), ("not recorded", {"yellow": True}), (budget_files.STRICT, {"red": True}))
 
 
 class BudgetHooks:
@@ -63,7 +63,7 @@ class BudgetHooks:
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Show what was recorded."""
-        if self._said:
+        if self._said and not self._said[0].startswith(budget_files.STRICT):
             terminalreporter.section("gpuperf: recorded", cyan=True)
         for line in self._said:
             colours = next((colour for head, colour in _COLOURS if line.startswith(head)), {})

@@ -13,6 +13,8 @@ from pytest_gpuperf.budgets.collect import read_marks
 from pytest_gpuperf.budgets.file import read_file, read_rows
 from pytest_gpuperf.budgets.lookup import BudgetFile
 from pytest_gpuperf.errors import BadBudget
+from pytest_gpuperf.records.merge import combine
+from pytest_gpuperf.records.schema import validate
 from pytest_gpuperf.report.budget_file import file_lines
 
 NAME = "gpuperf.toml"
@@ -173,6 +175,11 @@ def test_limits_of_the_file_are_judged_and_what_is_in_vain_is_said(pytester, tol
     assert file_lines(done.run) == told
     for line, wrong in told:
         assert f"{'WARNING ' if wrong else ''}{line}\n" in done.text
+    assert validate(done.run) == []
+    assert [row["line"] for row in done.run["budget_file"]["rows"]] == [8, 12, 16, 20], "of the others there is nothing to tell"
+    both = combine([done.run, done.run])
+    assert validate(both) == []
+    assert file_lines(both)[:3] == told[:3]
     page = (done.path / "reports" / "latest.html").read_text(encoding="utf-8")
     assert "gpuperf.toml:25" in page
     assert "test_it.py::test_A&#39; matches no test" in page
@@ -186,6 +193,7 @@ def test_strict_fails_for_a_glob_that_matches_no_test_and_not_for_a_limit_that_a
     done = run_pytest(pytester, SUITE, "--gpuperf-strict", files={NAME: nearer.replace("_b", "_q")})
     assert (done.status, done.outcomes) == (1, {"passed": 5})
     assert "WARNING gpuperf.toml:1: test = '*test_q' matches no test" in done.text
+    assert "\n--gpuperf-strict failed the session: 1 table of gpuperf.toml in vain, see each WARNING\n" in done.text
 
 
 @pytest.mark.parametrize("args", [("test_it.py::test_b",), ("test_it.py", "--ignore=else.py"), ("sub",)])
@@ -200,6 +208,14 @@ def test_a_file_that_gives_no_test_may_have_skipped_itself(pytester):
     done = run_pytest(pytester, SUITE, "--gpuperf-strict", files=files)
     assert done.status == 0
     assert file_lines(done.run) == [("gpuperf.toml:1: test = 'test_skips.py::test_q' matches no test, as its file gave none", False)]
+
+
+def test_a_limit_on_a_measurement_that_is_never_made_fails(pytester):
+    text = "[[budget]]\ntest = 'test_it.py::test_c'\nof = 'y'\ntime = '<= 1 us'\n\n[[budget]]\ntest = '*test_idle'\ntime = '<= 1 us'\n"
+    done = run_pytest(pytester, textwrap.dedent(SUITE) + "def test_idle(gpuperf):\n    pass\n", files={NAME: text})
+    assert (done.status, done.account) == (1, {"collected": 4, "PASS": 2, "FAIL": 1, "UNMEASURED": 1})
+    assert "of='y': this case has no such measurement; valid: x; limit of gpuperf.toml:1" in done.text
+    assert done.codes["test_idle"] == ["no-measurement"]
 
 
 def test_workers_say_the_same_once(told):

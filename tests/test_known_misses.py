@@ -111,7 +111,7 @@ KEPT = SLOW.replace("4 us", "9 us")
 
 
 def test_a_known_miss_that_is_kept_is_said_and_fails_under_strict(pytester):
-    line = "WARNING gpuperf.toml:1: the known miss of '*test_slow' is kept now, in the one case: take it out (waits for wider loads (kernels))"
+    line = "WARNING gpuperf.toml:1: the known miss of '*test_slow' is kept now, in the one case: take it out; noted: waits for wider loads (kernels)"
     done = run(pytester, miss(), KEPT)
     assert (done.status, done.outcomes) == (0, {"passed": 1})
     assert line in done.text
@@ -129,7 +129,7 @@ def test_a_known_miss_of_several_cases_is_needed_as_long_as_one_of_them_misses(p
     assert headline(done.run) == ("PASS", "All 2 cases pass, 1 of them with known misses")
     assert file_lines(run(pytester, miss(), body, "-k", "1").run) == [], "of the others nothing is known"
     over = run(pytester, miss(more="until = 2020-01-01\n"), body)
-    assert [line for line, _ in file_lines(over.run)] == ["gpuperf.toml:1: the known miss has ended on 2020-01-01 and excuses nothing (waits for wider loads (kernels, until 2020-01-01))"]
+    assert [line for line, _ in file_lines(over.run)] == ["gpuperf.toml:1: the known miss has ended on 2020-01-01 and excuses nothing; noted: waits for wider loads (kernels, until 2020-01-01)"]
 
 
 def test_workers_carry_the_word():

@@ -31,7 +31,13 @@ def used(file: dict[str, Any], collected: dict[str, Any], cases: list[dict[str, 
         limits = [{**one, "ran": asked.get((row["origin"], *_limit(one)), 0), "judged": judged.get((row["origin"], *_limit(one)), 0)} for one in row["limits"]]
         met = {name: len(found) for name, found in known.get(row["origin"], {}).items()}
         rows.append({**row, "limits": limits, "met": met})
-    return {**file, "rows": rows}
+    return {**file, "rows": [row for row in rows if not _plain(row)]}
+
+
+def _plain(row: dict[str, Any]) -> bool:
+    """Say whether there is nothing to tell of a table: each of its limits was judged, is for another device, or is of tests that did not run."""
+    told = (one["here"] and (not one["chosen"] or (one["ran"] and not one["judged"])) for one in row["limits"])
+    return row["kind"] == "budget" and bool(row["cases"]) and not any(told)
 
 
 def _became(budget: dict[str, Any]) -> str:
@@ -47,17 +53,19 @@ def _limit(budget: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def joined(files: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return one record of the file for shards that read the same one; where they differ, that of the last, which then tells nothing of what is in vain."""
+    """Return one record of the file for shards that read the same one: of a table there is something to tell where there is in each of them."""
     last = files[-1]
-    if any([row["origin"] for row in one["rows"]] != [row["origin"] for row in last["rows"]] for one in files):
-        return {**last, "rows": [{**row, "looked": False} for row in last["rows"]]}
+    by_origin = [{(row["origin"], row["test"], len(row["limits"])): row for row in one["rows"]} for one in files]
     rows = []
-    for same in zip(*(one["rows"] for one in files), strict=True):
-        limits = [_added(list(limits), ("chosen", "ran", "judged")) for limits in zip(*(row["limits"] for row in same), strict=True)]
+    for key in by_origin[-1]:
+        if not all(key in one for one in by_origin):
+            continue
+        same = [one[key] for one in by_origin]
+        limits = [_added(list(limits), ("ran", "judged")) for limits in zip(*(row["limits"] for row in same), strict=True)]
         met = {name: sum(row.get("met", {}).get(name, 0) for row in same) for row in same for name in row.get("met", {})}
-        # Each shard collects all of the tests and runs its own.
+        # Each shard collects all of the tests and runs its own, or collects its own: then none has looked at all of them.
         cases = max(row["cases"] for row in same)
-        rows.append({**same[-1], "limits": limits, "met": met, "cases": cases, "looked": any(row.get("looked") for row in same)})
+        rows.append({**same[-1], "limits": limits, "met": met, "cases": cases, "looked": all(row["looked"] for row in same)})
     return {**last, "rows": rows}
 
 

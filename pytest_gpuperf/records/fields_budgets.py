@@ -12,7 +12,7 @@ KNOWN: tuple[Field, ...] = (
 
 BUDGET_FILE: tuple[Field, ...] = (
     Field("name", "text", "", "its path below the root of the tests"),
-    Field("rows", "[table]", "", "its tables, in their order"),
+    Field("rows", "[table]", "", "its known misses, and those tables of budgets of which there is something to tell, in their order"),
 )
 
 TABLE: tuple[Field, ...] = (

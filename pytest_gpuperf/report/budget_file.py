@@ -64,7 +64,7 @@ def _day(run: dict[str, Any]) -> str:
 
 
 def _lines(row: dict[str, Any], day: str) -> Iterator[tuple[str, bool]]:
-    origin, words = row["origin"], f" ({row['words']})" if row.get("words") else ""
+    origin, words = row["origin"], f"; noted: {row['words']}" if row.get("words") else ""
     if not row["cases"]:
         if row.get("looked") and row.get("others"):
             yield f"{origin}: test = {row['test']!r} matches {plural(row['others'], 'test')}, none of which uses the gpuperf fixture{words}", True
