@@ -255,7 +255,7 @@ def test_the_next_word_is_not_taken_for_a_quantity_without_a_word(pytester):
 
 
 def test_a_percentile_is_sampled_for_and_a_counter_collected(pytester):
-    done = run_pytest(pytester, "def test_a(gpuperf, fake):\n    gpuperf.measure(fake.kernel(5e-6))\n", "--gpuperf-record=time.p95,time", "--gpuperf-limit=0.3", quick=False)
+    done = run_pytest(pytester, "def test_a(gpuperf, fake):\n    gpuperf.measure(fake.kernel(5e-6))\n", "--gpuperf-record=time.p95,time", "--gpuperf-limit=5", quick=False)
     (one,) = budgets(done.path)
     assert [text.split()[0] for text in one["time"]] == ["p95", "<="]
     done = run_pytest(pytester, TWO, "--gpuperf-record=dram_write", "--gpuperf-ncu=off", files={NAME: ""})
