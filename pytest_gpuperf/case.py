@@ -9,7 +9,10 @@ import threading
 import traceback
 from typing import TYPE_CHECKING, Any
 
+from pytest_gpuperf.budgets.collect import nearer
 from pytest_gpuperf.budgets.judge import Judgement, unjudged
+from pytest_gpuperf.budgets.known import settle
+from pytest_gpuperf.budgets.note import today
 from pytest_gpuperf.catching import swallower
 from pytest_gpuperf.errors import BadBudget, BudgetExceeded, GpuPerfError, NotIdentical
 from pytest_gpuperf.metrics import TAIL_SAMPLES, is_compiled, nearest
@@ -113,12 +116,14 @@ class Case:
             limit = budget.limit
             if budget.applies and limit.statistic in TAIL_SAMPLES:
                 needed[limit.quantity] = max(needed.get(limit.quantity, 0), TAIL_SAMPLES[limit.statistic])
+        for quantity, statistic in self.marks.wanted:
+            needed[quantity] = max(needed.get(quantity, 0), TAIL_SAMPLES.get(statistic, 0))
         return needed
 
     def has_limit(self, quantity: str, name: str, own: list[Budget]) -> bool:
-        """Say whether a limit on a quantity applies to a measurement."""
+        """Say whether a limit on a quantity applies to a measurement, or is to be recorded."""
         budgets = [*own, *(one for one in self.marks.budgets if one.of in {None, name})]
-        return any(one.applies and one.limit.quantity == quantity for one in budgets)
+        return any(one.applies and one.limit.quantity == quantity for one in budgets) or any(name == quantity for name, _ in self.marks.wanted)
 
     def undecided(self, error: Inconclusive | Unmeasured) -> None:
         """Remember a comparison that could not be decided, also where the body swallows its error."""
@@ -166,15 +171,13 @@ class Case:
     def judge(self, ended: Reason | None = None) -> None:
         """Judge every budget, once: of markers and of measure's `budget=`; `ended` says why the body did not reach its end."""
         self.judged = True
-        for budget in self.marks.budgets:
-            if is_compiled(budget.limit.quantity):
-                continue
+        for budget in (one for one in self.marks.budgets if not is_compiled(one.limit.quantity)):
             for name, reason in self._targets(budget, ended):
                 if reason is not None:
                     self.judgements.append(unjudged(budget, name, reason))
                     continue
                 keys = {one.key[1:] for one in self.overrides.get(name, []) if one.applies}
-                if budget.key[1:] not in keys:
+                if budget.key[1:] not in keys and not nearer(self.marks.budgets, budget, name, main="main" in self.measurements):
                     self.judgements.append(self._judged(budget, name))
         for name, budgets in self.overrides.items():
             self.judgements += [self._judged(budget, name) for budget in budgets if not is_compiled(budget.limit.quantity)]
@@ -182,6 +185,8 @@ class Case:
         for name, budgets in self.abandoned.items():
             if name not in self.overrides:
                 self.judgements += [unjudged(budget, name, Reason("body-failed", "this measurement raised before it had a value")) for budget in budgets]
+        misses, day = self.marks.misses, today()
+        self.judgements = [one if ended is not None and one.reason == ended else settle(one, misses, self._judged, day) for one in self.judgements]
 
     def settle(self) -> BudgetExceeded | NotIdentical | None:
         """After a body that passed: what failed in it and was caught, by pytest.raises, is what the test expects.
@@ -237,7 +242,12 @@ class Case:
     @property
     def failures(self) -> list[str]:
         """The message of every budget that was exceeded or cannot be judged."""
-        return [one.message for one in self.judgements if one.verdict == FAIL]
+        return [one.message for one in self.judgements if one.verdict == FAIL and not one.excused]
+
+    @property
+    def known_misses(self) -> list[Judgement]:
+        """The failed budgets that the file of budgets knows of."""
+        return [one for one in self.judgements if one.excused]
 
     def exceeded(self) -> BudgetExceeded | None:
         """Return one error that lists every failed budget, to be raised after the body; None where there is none."""
@@ -255,7 +265,7 @@ class Case:
         """Return the case's verdict: the worst of its parts; NOT-APPLICABLE only where nothing else was asked."""
         if body_failed:
             return FAIL
-        parts: list[Verdict] = [one.verdict for one in self._asked]
+        parts: list[Verdict] = [PASS if one.excused else one.verdict for one in self._asked]
         parts += [one.verdict for one in self.checks] + [one.reason.verdict for one in self.undecideds]
         parts += [reason.verdict for _, reason in self.unchecked]
         if set(parts) <= {PASS, NOT_APPLICABLE} and PASS in parts:

@@ -78,6 +78,9 @@ OPTIONS: tuple[Option, ...] = (
     Option("ncu_replay", "--gpuperf-ncu-replay", "choice", "kernel", "what ncu runs again to collect more counters than fit into one pass: each kernel, or with app-range the whole child, which counts a body as one", choices=REPLAYS),
     Option("archs", "--gpuperf-archs", "names", ",".join(DEFAULT_ARCHS), "architectures for which limits on machine code, as registers, are judged where there is no GPU; divided by commas or spaces", metavar="NAMES"),
     Option("kernels", "--gpuperf-kernels", "names", "", "modules whose KERNELS rows declare kernels with their signatures: a launch of one of them with other argument types is an error, and kernels made inside functions are found by their rows", metavar="MODULES"),
+    Option("budgets", "--gpuperf-budgets", "path", "gpuperf.toml", "file of budgets and known misses by test and device, below the limits that stand in the tests", metavar="PATH"),
+    Option("record", "--gpuperf-record", "names", "", "write budgets of these quantities, divided by commas (the bare option: time), into the file of budgets: the upper end of what was measured and a margin; implies --gpuperf", bare="time", metavar="NAMES"),
+    Option("record_margin", "--gpuperf-record-margin", "percent", 5.0, "margin in percent that --gpuperf-record leaves between what was measured and the limit", metavar="PERCENT"),
     Option("reference", "--gpuperf-reference", "path", "", "show this recorded run (a run file or journals) beside the results on the page", metavar="RUN"),
     Option("compare", "--gpuperf-compare", "run", "", "hold every measurement against this run (a run file, journals, a directory of run files, or 'last'): faster, the same, slower or not decided, with reasons", metavar="RUN|last"),
     Option("fail_on", "--gpuperf-fail-on", "text", "", "fail the session where a quantity is worse than the run of --gpuperf-compare by more than this, as 'time:+5%,registers:+0,dram_write:+2%'", metavar="LIMITS"),
@@ -107,6 +110,9 @@ class Config:
     ncu_replay: str = "kernel"
     archs: tuple[str, ...] = DEFAULT_ARCHS
     kernels: tuple[str, ...] = ()
+    budgets: Path = Path("gpuperf.toml")
+    record: tuple[str, ...] = ()
+    record_margin: float = 5.0
     reference: Path | None = None
     compare: str = ""
     fail_on: str = ""
@@ -129,7 +135,7 @@ def add_options(parser: pytest.Parser) -> None:
         if option.kind == "flag":
             settings["action"] = "store_true"
         elif option.bare is not None:
-            settings |= {"nargs": "?", "const": option.bare, "metavar": "|".join(option.choices)}
+            settings |= {"nargs": "?", "const": option.bare, "metavar": "|".join(option.choices) or option.metavar}
         else:
             settings["metavar"] = "|".join(option.choices) or option.metavar
         group.addoption(option.flag, **settings)
@@ -151,8 +157,8 @@ def read_options(config: pytest.Config) -> Config:
         found[option.field] = _convert(option, given, where, base)
     # A new number is new once: workers are handed that of their session.
     found["seed"] = getattr(config, "workerinput", {}).get("gpuperf_seed", found["seed"])
-    # There is no qualifying without measuring, and no checking without a record.
-    found["enabled"] = found["enabled"] or found["qualify"] or bool(found["sanitize"])
+    # There is no qualifying and no recording without measuring, and no checking without a record.
+    found["enabled"] = found["enabled"] or found["qualify"] or bool(found["sanitize"]) or bool(found["record"])
     return Config(**found, runs=config.rootpath / "reports" / "runs")
 
 
@@ -178,6 +184,15 @@ def _convert(option: Option, given: Any, where: str, base: Path) -> Any:
             message = f"{where}: {given!r} is not a number of seconds above 0"
             raise OptionError(message)
         return seconds
+    if option.kind == "percent":
+        try:
+            percent = float(given)
+        except ValueError:
+            percent = -1.0
+        if not 0 <= percent <= 1000:
+            message = f"{where}: {given!r} is not a number of percent from 0 to 1000"
+            raise OptionError(message)
+        return percent
     if option.kind == "count":
         if not str(given).isascii() or not str(given).isdigit() or not 0 < int(given) < 100_000:
             message = f"{where}: {given!r} is not a whole number above 0"

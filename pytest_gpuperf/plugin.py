@@ -73,6 +73,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_gpuperf import sanitizing
 
         sanitizing.register(config, options, lambda: _state(config))
+    if options.enabled:
+        from pytest_gpuperf import budget_files, budget_hooks
+
+        budget_hooks.register(config, budget_files.opened(config, options), lambda: _state(config))
     if options.enabled and not config.option.collectonly:
         from pytest_gpuperf import parallel, seeding
 
@@ -246,7 +250,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Give reports their verdicts; write the case down after its last phase."""
     state = _active(item.config)
-    if state is not None and call.excinfo is not None and not item.config.option.fulltrace:
+    if state is not None and call.excinfo is not None and not item.config.getoption("fulltrace", default=False):
         from pytest_gpuperf.case import hide_frames
 
         hide_frames(call.excinfo)

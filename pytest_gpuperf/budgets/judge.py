@@ -25,6 +25,15 @@ _DRIFT_LIMIT = 0.02
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Known:
+    """The known miss that is about a budget: where it stands, its words, and whether it excuses a failure (else there is none to excuse)."""
+
+    origin: str
+    text: str
+    excused: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Judgement:
     """What became of one budget on one measurement; `margin` is the distance to the limit over the limit, negative outside."""
 
@@ -36,6 +45,12 @@ class Judgement:
     value: Value | None = None
     #: Kernel and architecture, of a limit on machine code.
     subject: str = ""
+    known: Known | None = None
+
+    @property
+    def excused(self) -> bool:
+        """Whether it is a failure that the file of budgets knows of."""
+        return self.verdict == FAIL and self.known is not None and self.known.excused
 
     @property
     def margin(self) -> float | None:
@@ -71,6 +86,9 @@ class Judgement:
             "high": high,
             "margin": self.margin,
             "message": self.message,
+            **({"counter": self.budget.key[1]} if self.budget.key[1] != limit.quantity else {}),
+            **({"note": str(self.budget.note)} if self.budget.note is not None else {}),
+            **({"known": dataclasses.asdict(self.known)} if self.known is not None else {}),
         }
 
 

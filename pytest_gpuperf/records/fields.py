@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_gpuperf.records.field import Field
+from pytest_gpuperf.records.fields_budgets import BUDGET_FILE, FILED_LIMIT, KNOWN, TABLE
 from pytest_gpuperf.records.fields_compiled import COMPILED
 from pytest_gpuperf.records.fields_counted import COUNTED_RUN, COUNTER, HOLE, PROFILED, PROFILED_KERNEL
 from pytest_gpuperf.records.fields_qualified import PAIR, POINT, PROMISE, QUALIFICATION, QUALIFIED, SHARE
@@ -23,6 +24,7 @@ RUN_FILE: tuple[Field, ...] = (
     Field("sanitizer", "[any]", "", "what --gpuperf-sanitize found, a record a session; absent where it was not asked for", required=False),
     Field("qualification", "qualification", "", "what --gpuperf-qualify found; absent where it was not asked for", required=False),
     Field("counters", "counted run", "", "the run under ncu; absent where no case wanted counters", required=False),
+    Field("budget_file", "budget file", "", "the file of budgets; absent where there was none", required=False),
 )
 
 RUN: tuple[Field, ...] = (
@@ -140,6 +142,9 @@ BUDGET: tuple[Field, ...] = (
     Field("margin", "number?", "1", "relative distance of the value to the limit; negative: violated"),
     Field("message", "text?", "", "the verdict as a line of text"),
     Field("subject", "text", "", "kernel and architecture that a limit on machine code was held against", required=False),
+    Field("counter", "text", "", "full name of the counter, where the quantity is a short one", required=False),
+    Field("note", "text", "", "what the file of budgets says beside it; absent for a limit that stands in the test", required=False),
+    Field("known", "known", "", "the known miss that is about it; absent where there is none", required=False),
 )
 
 VALUE: tuple[Field, ...] = (
@@ -259,6 +264,10 @@ RECORDS: dict[str, tuple[Field, ...]] = {
     "reason": REASON,
     "check": CHECK,
     "budget": BUDGET,
+    "known": KNOWN,
+    "budget file": BUDGET_FILE,
+    "table": TABLE,
+    "filed limit": FILED_LIMIT,
     "value": VALUE,
     "measurement": MEASUREMENT,
     "selfcheck": SELFCHECK,
