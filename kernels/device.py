@@ -280,13 +280,15 @@ def memory(array: Any, what: str) -> Memory:
         itemsize = array.element_size()
         strides = tuple(step * itemsize for step in array.stride())
         name = str(array.dtype).removeprefix("torch.")
-        if array.is_cuda is SIMULATED:
+        if array.device.type != ("cpu" if SIMULATED else "cuda"):
             raise TypeError(f"{what}: a torch tensor on {array.device}, but the kernels run {_place()}")
         return _checked(Memory(array, array.data_ptr(), tuple(array.shape), strides, name, itemsize), what)
     interface = getattr(array, "__array_interface__" if SIMULATED else "__cuda_array_interface__", None)
     if interface is None:
         raise TypeError(f"{what}: {type(array).__module__}.{type(array).__qualname__} is no array that kernels can use {_place()}")
-    dtype = np.dtype(array.dtype)
+    dtype = np.dtype(getattr(array, "dtype", interface["typestr"]))
+    if not dtype.isnative:
+        raise TypeError(f"{what}: {dtype.name} of the other byte order ({dtype.str}); copy it first")
     shape = tuple(interface["shape"])
     strides = interface.get("strides") or _packed_strides(shape, dtype.itemsize)
     address, readonly = interface["data"]
