@@ -296,7 +296,7 @@ def memory(array: Any, what: str) -> Memory:
 
 
 def _place() -> str:
-    return "in the simulator" if SIMULATED else "on the GPU"
+    return "in the simulator" if SIMULATED else "on the GPU (with NUMBA_ENABLE_CUDASIM=1 in the simulator)"
 
 
 def _packed_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -142,3 +144,10 @@ def test_numbers_of_the_other_byte_order_are_refused(place):
 def test_no_requests(place):
     compression.decode(*arrays(place, kv_score=lambda a: a[:0], block_table_kv=lambda a: a[:0], block_table_score=lambda a: a[:0],
                                kv_lens=lambda a: a[:0], cu_seq_lens=lambda a: a[:1], cu_kv_comp=lambda a: a[:1], output=lambda a: a[:0]), next_n=2)  # fmt: skip
+
+
+def test_the_example_of_its_page_runs():
+    text = (Path(__file__).parents[1] / "docs" / "compression.md").read_text(encoding="utf-8")
+    left = {}
+    exec(text.partition("```python\n")[2].partition("```")[0], left)  # noqa: S102 - our own page
+    assert left["pooled"].float().abs().min(dim=1).values.gt(0).sum() == 2
