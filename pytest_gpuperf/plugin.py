@@ -336,8 +336,7 @@ def pytest_configure_node(node: Any) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Hear what golden files a worker has used and written."""
-    told = getattr(node, "workeroutput", {}).get("gpuperf_golden")
-    if told is not None:
+    if (told := getattr(node, "workeroutput", {}).get("gpuperf_golden")) is not None:
         from pytest_gpuperf import goldens
 
         goldens.register(node.config).hear(told)

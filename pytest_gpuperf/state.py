@@ -229,6 +229,9 @@ class State:
         __tracebackhide__ = True
         if body is not None:
             raise body
+        unseen = running.case.settle()
+        if unseen is not None:
+            raise unseen from None
         if running.case.undecideds:
             running.skip("needs --gpuperf")
 

@@ -85,9 +85,8 @@ def test_a_slower_time_is_the_machines_doing_only_where_all_code_is_the_same(her
 def test_a_recorded_limit_expires_with_its_toolchain_and_a_written_one_never(told, code):
     reason = differs(told, TOOLCHAIN)
     assert (reason.code if reason else None) == code
-    budget = SimpleNamespace(note=SimpleNamespace(toolchain=told))
-    limit = dataclasses.replace(limits(registers="<= 8")[0])
-    noted = SimpleNamespace(**{field.name: getattr(limit, field.name) for field in dataclasses.fields(limit)}, note=budget.note)
+    limit = limits(registers="<= 8")[0]
+    noted = dataclasses.replace(limit, note=SimpleNamespace(toolchain=told))
     judged = judge_one(noted, "main", compiled())
     assert judged.verdict == ("INCONCLUSIVE" if code else "FAIL")
     assert judge_one(limit, "main", compiled()).verdict == "FAIL"
