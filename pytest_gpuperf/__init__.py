@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         RunFileError,
         StaticError,
         TraceError,
+        Undeclared,
         Unmeasured,
     )
     from pytest_gpuperf.fixture import GpuPerf
@@ -46,6 +47,7 @@ _HOMES = {
     "RunFileError": "errors",
     "StaticError": "errors",
     "TraceError": "errors",
+    "Undeclared": "errors",
     "Unmeasured": "errors",
     "Value": "values",
     "Work": "work",
@@ -69,6 +71,7 @@ __all__ = [
     "RunFileError",
     "StaticError",
     "TraceError",
+    "Undeclared",
     "Unmeasured",
     "Value",
     "Work",

@@ -9,12 +9,17 @@ import threading
 import traceback
 from typing import TYPE_CHECKING, Any
 
+from pytest_gpuperf.budgets.collect import nearer
 from pytest_gpuperf.budgets.judge import Judgement, unjudged
+from pytest_gpuperf.budgets.known import settle
+from pytest_gpuperf.budgets.note import today
 from pytest_gpuperf.catching import swallower
 from pytest_gpuperf.errors import BadBudget, BudgetExceeded, GpuPerfError, NotIdentical
-from pytest_gpuperf.metrics import TAIL_SAMPLES, nearest
+from pytest_gpuperf.metrics import TAIL_SAMPLES, is_compiled, nearest
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNMEASURED, Reason, Verdict, reason_record, worst
 from pytest_gpuperf.records.account import BEGUN
+from pytest_gpuperf.resources import resource_judgements
+from pytest_gpuperf.static.record import record_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,9 +27,10 @@ if TYPE_CHECKING:
 
     from pytest_gpuperf.budgets.collect import Budget, Marks
     from pytest_gpuperf.comparison import Comparison
-    from pytest_gpuperf.errors import Inconclusive, NotClean, Unmeasured
+    from pytest_gpuperf.errors import Inconclusive, NotClean, Undeclared, Unmeasured
     from pytest_gpuperf.identity.guard import Guarded
     from pytest_gpuperf.measurement import Measurement
+    from pytest_gpuperf.static.model import Compiled
 
 #: pytest shows the test's own lines, not the plugin's.
 __tracebackhide__ = True
@@ -70,10 +76,14 @@ class Case:
         self.judgements: list[Judgement] = []
         self.undecideds: list[Undecided] = []
         self.unchecked: list[tuple[str, Reason]] = []
+        #: What was compiled for it, each once, with the measurement that it was for.
+        self.compiled: dict[tuple[Any, ...], tuple[Compiled, list[str]]] = {}
+        #: Which kernels its bodies were seen to launch, with which argument types.
+        self.launched: list[tuple[tuple[str, str], str]] = []
         #: How many generators it drew, by name, and the arrays that are looked at when it ends.
         self.drawn: dict[str, int] = {}
         self.guards: list[Guarded] = []
-        self.raised: BudgetExceeded | NotIdentical | NotClean | None = None
+        self.raised: BudgetExceeded | NotIdentical | NotClean | Undeclared | None = None
         self.judged = False
         #: Why nothing of the case is measured in a session that does something else; limits are accounted for and do not touch the verdict.
         self.untimed: Reason | None = None
@@ -106,12 +116,14 @@ class Case:
             limit = budget.limit
             if budget.applies and limit.statistic in TAIL_SAMPLES:
                 needed[limit.quantity] = max(needed.get(limit.quantity, 0), TAIL_SAMPLES[limit.statistic])
+        for quantity, statistic in self.marks.wanted:
+            needed[quantity] = max(needed.get(quantity, 0), TAIL_SAMPLES.get(statistic, 0))
         return needed
 
     def has_limit(self, quantity: str, name: str, own: list[Budget]) -> bool:
-        """Say whether a limit on a quantity applies to a measurement."""
+        """Say whether a limit on a quantity applies to a measurement, or is to be recorded."""
         budgets = [*own, *(one for one in self.marks.budgets if one.of in {None, name})]
-        return any(one.applies and one.limit.quantity == quantity for one in budgets)
+        return any(one.applies and one.limit.quantity == quantity for one in budgets) or any(name == quantity for name, _ in self.marks.wanted)
 
     def undecided(self, error: Inconclusive | Unmeasured) -> None:
         """Remember a comparison that could not be decided, also where the body swallows its error."""
@@ -136,6 +148,11 @@ class Case:
         self._note_unseen(judgement)
         self.tell(budgets=judgement.record())
 
+    @property
+    def only_compiled(self) -> bool:
+        """Whether it asked for compiled kernels and ran no body: then nothing of its verdict is a simulator's."""
+        return bool(self.compiled) and not self.measurements
+
     def _note_unseen(self, one: Check | Judgement) -> None:
         """Remember a failure whose error will not reach pytest, and which nobody expects."""
         if one.verdict != FAIL:
@@ -154,19 +171,22 @@ class Case:
     def judge(self, ended: Reason | None = None) -> None:
         """Judge every budget, once: of markers and of measure's `budget=`; `ended` says why the body did not reach its end."""
         self.judged = True
-        for budget in self.marks.budgets:
+        for budget in (one for one in self.marks.budgets if not is_compiled(one.limit.quantity)):
             for name, reason in self._targets(budget, ended):
                 if reason is not None:
                     self.judgements.append(unjudged(budget, name, reason))
                     continue
                 keys = {one.key[1:] for one in self.overrides.get(name, []) if one.applies}
-                if budget.key[1:] not in keys:
+                if budget.key[1:] not in keys and not nearer(self.marks.budgets, budget, name, main="main" in self.measurements):
                     self.judgements.append(self._judged(budget, name))
         for name, budgets in self.overrides.items():
-            self.judgements += [self._judged(budget, name) for budget in budgets]
+            self.judgements += [self._judged(budget, name) for budget in budgets if not is_compiled(budget.limit.quantity)]
+        self.judgements += resource_judgements(self, self._targets, self._judged, ended)
         for name, budgets in self.abandoned.items():
             if name not in self.overrides:
                 self.judgements += [unjudged(budget, name, Reason("body-failed", "this measurement raised before it had a value")) for budget in budgets]
+        misses, day = self.marks.misses, today()
+        self.judgements = [one if ended is not None and one.reason == ended else settle(one, misses, self._judged, day) for one in self.judgements]
 
     def settle(self) -> BudgetExceeded | NotIdentical | None:
         """After a body that passed: what failed in it and was caught, by pytest.raises, is what the test expects.
@@ -222,7 +242,12 @@ class Case:
     @property
     def failures(self) -> list[str]:
         """The message of every budget that was exceeded or cannot be judged."""
-        return [one.message for one in self.judgements if one.verdict == FAIL]
+        return [one.message for one in self.judgements if one.verdict == FAIL and not one.excused]
+
+    @property
+    def known_misses(self) -> list[Judgement]:
+        """The failed budgets that the file of budgets knows of."""
+        return [one for one in self.judgements if one.excused]
 
     def exceeded(self) -> BudgetExceeded | None:
         """Return one error that lists every failed budget, to be raised after the body; None where there is none."""
@@ -240,7 +265,7 @@ class Case:
         """Return the case's verdict: the worst of its parts; NOT-APPLICABLE only where nothing else was asked."""
         if body_failed:
             return FAIL
-        parts: list[Verdict] = [one.verdict for one in self._asked]
+        parts: list[Verdict] = [PASS if one.excused else one.verdict for one in self._asked]
         parts += [one.verdict for one in self.checks] + [one.reason.verdict for one in self.undecideds]
         parts += [reason.verdict for _, reason in self.unchecked]
         if set(parts) <= {PASS, NOT_APPLICABLE} and PASS in parts:
@@ -272,8 +297,10 @@ class Case:
 
     def record(self) -> dict[str, Any]:
         """Return what the run file holds of the case, less what pytest knows."""
+        failed = {one.subject for one in (*self.judgements, *self.required) if one.verdict == FAIL}
+        compiled = [record_of(one, names, failed=bool(one.error) or f"{one.kernel} on {one.arch}" in failed) for one, names in self.compiled.values()]
         compared = {"comparisons": [one.record() for one in self.comparisons]} if self.comparisons else {}
-        return compared | {
+        return compared | ({"compiled": compiled} if compiled else {}) | {
             "checks": [dataclasses.asdict(check) for check in self.checks],
             "budgets": [one.record() for one in (*self.judgements, *self.required)],
             "measurements": [one.record() for one in self.measurements.values()],

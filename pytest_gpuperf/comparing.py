@@ -6,11 +6,13 @@ import dataclasses
 import inspect
 import zlib
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.arguments import read_body, read_cache, takes
 from pytest_gpuperf.case import Check
 from pytest_gpuperf.comparison import Comparison
+from pytest_gpuperf.compiling import resources_of, seen_by
 from pytest_gpuperf.counters.code import code_hash
 from pytest_gpuperf.counters.results import Profiled
 from pytest_gpuperf.counters.stored import same_code
@@ -23,6 +25,7 @@ from pytest_gpuperf.nvtx_ranges import measurement_range, slug
 from pytest_gpuperf.profiling import Profiling
 from pytest_gpuperf.reasons import FAIL, PASS, Reason
 from pytest_gpuperf.roofline import Roofline
+from pytest_gpuperf.timing.launched import seen_launches
 from pytest_gpuperf.timing.untimed import Untimed
 
 if TYPE_CHECKING:
@@ -142,9 +145,10 @@ def _once(
     try:
         for version, body in bodies.items():
             untimed.restore()
-            result, left = untimed.call(body)
+            (result, left), launches = seen_launches(partial(untimed.call, body))
             kept[version] = left
             one = Measurement.unmeasured(names[version], hole, result, given.work, case, runtime.device)
+            one.compiled = resources_of(runtime, case, names[version], launches)
             one.details = {"cache": cache, "checked": "unchecked", "varies": given.varies, "inputs": body.sets}
             measurements[version] = one
     finally:
@@ -209,6 +213,7 @@ def _timed(
         extra = {"slug": label, "nvtx": label, "notes": [f"ran in turns with {others}", *notes, *timed.details["notes"]], "waited": told, "wall_s": seconds}
         made.details = {**timed.details, **extra}
         profiling.details = made.details
+        made.compiled = resources_of(runtime, case, names[version], seen_by(bodies[version], timed.launches, case))
         found = counted[version]
         found = same_code(found, code_hash(bodies[version])) if isinstance(found, Profiled) and found.stored else found
         attach(made, runtime, case, found, tools.limits.l2_bytes, ())

@@ -32,6 +32,10 @@ class BadBudget(GpuPerfError, ValueError):
     """A budget that cannot be read or judged; names the nearest valid spelling."""
 
 
+class Undeclared(GpuPerfError, AssertionError):
+    """A declared kernel was launched with argument types that no KERNELS row has, as a float64 that nobody asked for."""
+
+
 class NotCapturable(GpuPerfError):
     """A body that cannot be captured into a graph; says what forbade it, by its CUDA name, and the next step."""
 

@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pytest_gpuperf.arguments import call_once, listed, read_body, read_budget, read_cache, read_clock, read_counters, read_duty
 from pytest_gpuperf.budgets.collect import choose, read_limits
 from pytest_gpuperf.case import Case, Check, plain_error
+from pytest_gpuperf.compiling import resources_of
 from pytest_gpuperf.device.streams import StreamHandle, as_stream
 from pytest_gpuperf.draws import with_seed
 from pytest_gpuperf.measurement import Measurement
 from pytest_gpuperf.nvtx_ranges import Range
 from pytest_gpuperf.nvtx_ranges import range as nvtx_range
 from pytest_gpuperf.reasons import FAIL, PASS, Reason
+from pytest_gpuperf.timing.body import watched_once
+from pytest_gpuperf.timing.launched import Launch, once, seen_launches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pytest_gpuperf.comparison import Comparison
+    from pytest_gpuperf.compiling import CompiledKernel
     from pytest_gpuperf.device.backend import DeviceFacts
     from pytest_gpuperf.identity.guard import Guarded
     from pytest_gpuperf.runtime import Runtime
@@ -74,15 +78,15 @@ class GpuPerf:
         __tracebackhide__ = True
         from pytest_gpuperf.timing.graph import Graph, capture
 
-        runtime = self._runtime
+        runtime, launches = self._runtime, list[Launch]()
         body = read_body(fn, args, None, kw, None, None, varies=False, verb="graph")
         made: Captured | Reason | None = runtime.hole
         if made is None:
             assert runtime.backend is not None
             runtime.operations()
-            made = capture(runtime.backend, runtime.on_stream, body.bound(0), getattr(fn, "__name__", type(fn).__name__))
+            made = capture(runtime.backend, runtime.on_stream, watched_once(body.bound(0), launches), getattr(fn, "__name__", type(fn).__name__))
             runtime.ran.add(runtime.key_of(fn))
-        return Graph(body, made, lambda: runtime.stream, self._case)
+        return Graph(body, made, lambda: runtime.stream, self._case, once(launches))
 
     def measure(
         self,
@@ -133,7 +137,9 @@ class GpuPerf:
         source = read_clock(clock, self._runtime)
         hole = self._runtime.hole if self._runtime.config.enabled else Reason("needs-gpuperf")
         if hole is not None:
-            made = Measurement.unmeasured(chosen, hole, call_once(body), work, self._case, self._runtime.device)
+            result, launches = seen_launches(lambda: call_once(body))
+            made = Measurement.unmeasured(chosen, hole, result, work, self._case, self._runtime.device)
+            made.compiled = resources_of(self._runtime, self._case, chosen, launches)
             made.details = {"cache": state, "checked": "unchecked", "varies": varies, "inputs": body.sets, "duty": duty}
             if self._runtime.config.enabled and (listed(outputs) or listed(inout)):
                 self._case.unchecked.append((chosen, hole))
@@ -190,6 +196,23 @@ class GpuPerf:
 
         given = Given(versions, args, kw, name, work, listed(outputs), listed(inout), inputs, varies, setup, stream, cache)
         return run_comparison(self._runtime, self._case, given)
+
+    def compiled(
+        self, kernel: Any, signature: str | None = None, *, arch: str | None = None, block: int | Sequence[int] | None = None, dynamic_shared: int = 0, **options: Any
+    ) -> CompiledKernel:
+        """Compile a numba kernel without launching it, and return what a GPU would load: `c.registers`, `c.spills`, `c.sass`, `c.code_hash`.
+
+        `kernel` is a numba kernel, a plain function, for which `options` are those of numba's `jit`, or a row of KERNELS, which knows its signature
+        and block. `arch` is as "sm_90"; with a GPU it is the device's where none is given. `block` (threads, or their extents) and `dynamic_shared`
+        (bytes) are for the occupancy. Works with and without a GPU, and where numba's simulator is on: a child process compiles. A CompiledKernel
+        of Triton is read as it is; a text is CUDA C, and `signature` then names its kernel.
+
+        Raises StaticError, in one line: for what the compiler refuses, an architecture that there is not, a kernel that no other process finds.
+        """
+        __tracebackhide__ = True
+        from pytest_gpuperf.compiling import compile_one
+
+        return compile_one(self._runtime, self._case, kernel, signature, arch, block, dynamic_shared, options)
 
     def identical(self, a: Any, b: Any, name: str = "") -> None:
         """Check that two arrays hold the same raw bits: -0.0 and NaN payloads count.

@@ -63,6 +63,7 @@ def budgets_of(item: pytest.Item) -> dict[str, Any]:
             "unit": one.limit.unit,
             "origin": one.origin,
             "glob": one.glob,
+            **({"counter": one.key[1]} if one.key[1] != one.limit.quantity else {}),
         }
         for one in marks.budgets
     ]

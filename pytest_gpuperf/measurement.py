@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.budgets.collect import choose, read_limits
 from pytest_gpuperf.budgets.grammar import RELATIVE
-from pytest_gpuperf.budgets.judge import Judgement, judge, unjudged
+from pytest_gpuperf.budgets.judge import Judgement, judge, raise_undecided, unjudged
 from pytest_gpuperf.counters.names import counter, nearest_counter
-from pytest_gpuperf.errors import BadBudget, BudgetExceeded, Inconclusive, Unmeasured
+from pytest_gpuperf.errors import BadBudget, BudgetExceeded, StaticError
 from pytest_gpuperf.format import plural
-from pytest_gpuperf.metrics import METRICS, metric, metric_names, nearest
-from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, UNMEASURED, Reason
+from pytest_gpuperf.metrics import METRICS, is_compiled, metric, metric_names, nearest
+from pytest_gpuperf.reasons import FAIL, Reason
+from pytest_gpuperf.resources import SOURCE, Resources
 from pytest_gpuperf.values import Value
 
 if TYPE_CHECKING:
@@ -68,6 +70,8 @@ class Measurement:
     count_record: Callable[[Iterable[Counter]], dict[str, Any]] | None = None
     #: The hardware counters that were asked for so far, by the name that asked. They are no `values`: a record without counters holds none of them.
     counted: dict[str, Value] = dataclasses.field(default_factory=dict)
+    #: Compiles what the body launches, at the first use of a quantity of machine code; None where nobody saw it launch.
+    compiled: Callable[[], Resources] | None = None
     #: Why nothing of it is known.
     hole: Reason | None = None
     _roof: Value | None = None
@@ -75,7 +79,7 @@ class Measurement:
     @classmethod
     def unmeasured(cls, name: str, reason: Reason, result: Any, work: Work | None, listener: Listener | None, device: str | None = None) -> Measurement:
         """Make a measurement of which nothing is known, for one reason."""
-        values = {row.name: missing(row.name, row.source, reason, listener) for row in METRICS if row.source != COUNTED}
+        values = {row.name: missing(row.name, row.source, reason, listener) for row in METRICS if row.source not in {COUNTED, SOURCE}}
         return cls(name, result, values, work, device=device, listener=listener, hole=reason)
 
     def __repr__(self) -> str:
@@ -95,6 +99,8 @@ class Measurement:
         name, _, statistic = quantity.partition(".")
         if name in ("roof", "percent", "x_roof") and not statistic:
             return {"roof": lambda: self.roof, "percent": lambda: self.percent, "x_roof": lambda: self.x_roof}[name]()
+        if name not in self.values and is_compiled(name):
+            self.values = {**self.values, name: self._resources().value(name)}
         if name not in self.values and name in self.lazy:
             self.values = {**self.values, name: self.lazy[name]()}
         if name not in self.values:
@@ -129,6 +135,18 @@ class Measurement:
             value = self.count(row) if self.count is not None else Value.missing(row.name, row.unit, COUNTED, reason, self.listener)
             self.counted[row.name] = dataclasses.replace(value, statistics={"p50": dataclasses.replace(value, statistics={})})
         return self.counted[row.name]
+
+    def _resources(self) -> Resources:
+        return Resources(hole=self.hole, listener=self.listener) if self.compiled is None else self.compiled()
+
+    def judged_code(self, budgets: Iterable[Budget]) -> list[Judgement]:
+        """Judge limits on machine code: each for every kernel that the body launches, and for every architecture."""
+        resources = self._resources()
+        judgements = resources.judged(self.name, budgets)
+        # What was judged is written down with the other values; of a kernel that is not compiled there is no number.
+        with contextlib.suppress(StaticError):
+            self.values = {**self.values, **{one.budget.limit.quantity: resources.value(one.budget.limit.quantity) for one in judgements}}
+        return judgements
 
     @property
     def kernels_by_name(self) -> dict[str, tuple[int, float]]:
@@ -217,6 +235,8 @@ class Measurement:
             return self.context
         if value.source == COUNTED:
             return "profiled run"
+        if value.source == SOURCE:
+            return "the compiler's"
         if value.exact:
             return f"counted exactly, source {value.source}"
         if value.name in _PROFILED:
@@ -247,7 +267,9 @@ class Measurement:
         budgets = choose(read_limits(limits, "require", "require"), self.device, "require")
         judgements: list[Judgement] = []
         errors: list[Exception] = []
-        for budget in budgets:
+        code = [budget for budget in budgets if is_compiled(budget.limit.quantity)]
+        judgements += self.judged_code(code)
+        for budget in (budget for budget in budgets if budget not in code):
             try:
                 judgement = self.judged(budget)
             except Exception as cause:  # noqa: BLE001 - raised below, once every limit is in the account: a test that swallows it must not take them along
@@ -256,7 +278,8 @@ class Measurement:
                 gone = Reason("body-failed", f"{type(cause).__name__} when this was to be measured: {cause}")
                 judgement = Judgement(budget, self.name, FAIL, bad) if isinstance(cause, BadBudget) else unjudged(budget, self.name, gone)
             judgements.append(judgement)
-            if self.account is not None:
+        if self.account is not None:
+            for judgement in judgements:
                 self.account(judgement)
         failed = [judgement.message for judgement in judgements if judgement.verdict == FAIL]
         # A limit that is broken comes first: who waits for the other error has not asked for this one.
@@ -264,13 +287,7 @@ class Measurement:
             raise BudgetExceeded("\n".join(failed)) from (errors[0] if errors else None)
         if errors:
             raise errors[0]
-        for verdict, error in ((INCONCLUSIVE, Inconclusive), (UNMEASURED, Unmeasured)):
-            for judgement in judgements:
-                if judgement.verdict == verdict and judgement.reason is not None:
-                    raised = error(judgement.reason, f"{self.name} {judgement.budget.limit.quantity} {judgement.budget.limit}")
-                    if self.listener is not None:
-                        self.listener.undecided(raised)
-                    raise raised
+        raise_undecided(judgements, self.name, self.listener)
 
     def record(self) -> dict[str, Any]:
         """Return plain values for the run file."""

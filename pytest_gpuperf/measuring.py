@@ -6,6 +6,7 @@ import dataclasses
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pytest_gpuperf.compiling import resources_of, seen_by
 from pytest_gpuperf.counters.code import code_hash, machine_code
 from pytest_gpuperf.counters.results import Profiled
 from pytest_gpuperf.counters.stored import same_code
@@ -126,6 +127,7 @@ def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement
         **({"base": base} if base else {}),
     }
     profiling.details = made.details
+    made.compiled = resources_of(runtime, case, wanted.name, seen_by(body, timed.launches, case))
     found = same_code(found, code_hash(body)) if isinstance(found, Profiled) and found.stored else found
     attach(made, runtime, case, found, tools.limits.l2_bytes, wanted.counters)
     return made

@@ -45,7 +45,8 @@ class Metric:
     """One quantity: its SI unit, which statistics it has, what it may be held against and what it means.
 
     `relative` are the relative units that a budget may use, `exact` is True for counts, `better` the good direction. Rows of the source `ncu` are
-    hardware counters by their short names; what Nsight Compute calls them stands in COUNTERS.
+    hardware counters by their short names; what Nsight Compute calls them stands in COUNTERS. Those of the source `compiler` are facts of the machine
+    code, a number for each kernel and architecture.
     """
 
     name: str
@@ -86,6 +87,21 @@ METRICS: tuple[Metric, ...] = (
     Metric("dram_pct", "%", "more", ("p50",), (), "ncu", "throughput of DRAM, of its peak, over the time of the kernels"),
     Metric("sm_pct", "%", "more", ("p50",), (), "ncu", "throughput of the multiprocessors, of their peak, over the time of the kernels"),
     Metric("achieved_occupancy", "%", "more", ("p50",), (), "ncu", "warps resident on a multiprocessor while it was active, of the most it can hold"),
+    Metric("registers", "1", "less", ("p50",), (), "compiler", "registers a thread has", exact=True),
+    Metric("spills", "B", "less", ("p50",), (), "compiler", "bytes that registers are spilled to and filled from, a thread", exact=True),
+    Metric("stack", "B", "less", ("p50",), (), "compiler", "bytes of a thread's stack frame", exact=True),
+    Metric("shared", "B", "less", ("p50",), (), "compiler", "bytes of shared memory that the kernel declares, a block", exact=True),
+    Metric("local", "B", "less", ("p50",), (), "compiler", "bytes of local memory, a thread", exact=True),
+    Metric("barriers", "1", "less", ("p50",), (), "compiler", "barriers that a block uses", exact=True),
+    Metric("instructions", "1", "less", ("p50",), (), "compiler", "instructions of the machine code (SASS)", exact=True),
+    Metric("loads_128", "1", "more", ("p50",), (), "compiler", "instructions that load 16 bytes a thread from global memory", exact=True),
+    Metric("loads_32", "1", "less", ("p50",), (), "compiler", "instructions that load 4 bytes a thread from global memory", exact=True),
+    Metric("stores_128", "1", "more", ("p50",), (), "compiler", "instructions that store 16 bytes a thread to global memory", exact=True),
+    Metric("fma", "1", "less", ("p50",), (), "compiler", "fused products and sums outside of the tensor cores", exact=True),
+    Metric("mufu", "1", "less", ("p50",), (), "compiler", "instructions of the special-function unit: reciprocals, roots, exponentials, logarithms, sines", exact=True),
+    Metric("tensor", "1", "more", ("p50",), (), "compiler", "instructions of the tensor cores", exact=True),
+    Metric("f64", "1", "less", ("p50",), (), "compiler", "arithmetic in float64, and conversions from and to it", exact=True),
+    Metric("occupancy", "%", "more", ("p50",), (), "compiler", "warps that a multiprocessor can hold at the launch's block and shared memory, of the most it can hold", exact=True),
 )
 
 #: What a comparison knows of two versions; no measurement has it, so it is no row of METRICS.
@@ -113,3 +129,13 @@ def metric(name: str) -> Metric | None:
 def metric_names() -> tuple[str, ...]:
     """Return every quantity's name, in the order of METRICS."""
     return tuple(_BY_NAME)
+
+
+def is_compiled(name: str) -> bool:
+    """Say whether a quantity is a fact of machine code: it has a number for each kernel and architecture, and needs no GPU.
+
+    >>> is_compiled("registers"), is_compiled("time"), is_compiled("dram__bytes_write.sum")
+    (True, False, False)
+    """
+    row = metric(name)
+    return row is not None and row.source == "compiler"

@@ -15,6 +15,8 @@ NCU = ("auto", "off", "require", "cached")
 REPLAYS = ("kernel", "app-range")
 #: Tools of compute-sanitizer.
 SANITIZERS = ("memcheck", "racecheck", "initcheck", "synccheck")
+#: Architectures of servers' GPUs: A100, H100 and H200, B200.
+DEFAULT_ARCHS = ("sm_80", "sm_90", "sm_100")
 CACHES = ("cold", "warm", "steady", "cold-dirty")
 
 
@@ -74,6 +76,11 @@ OPTIONS: tuple[Option, ...] = (
     Option("counters", "--gpuperf-counters", "names", "", "hardware counters that every case collects, besides those that it asks for itself; divided by commas or spaces", metavar="NAMES"),
     Option("ncu", "--gpuperf-ncu", "choice", "auto", "hardware counters of the cases that want some, from one profiled run before the timed one: auto; off; require: a case without its counters fails; cached: those of unchanged code are taken from an earlier run", choices=NCU),
     Option("ncu_replay", "--gpuperf-ncu-replay", "choice", "kernel", "what ncu runs again to collect more counters than fit into one pass: each kernel, or with app-range the whole child, which counts a body as one", choices=REPLAYS),
+    Option("archs", "--gpuperf-archs", "names", ",".join(DEFAULT_ARCHS), "architectures for which limits on machine code, as registers, are judged where there is no GPU; divided by commas or spaces", metavar="NAMES"),
+    Option("kernels", "--gpuperf-kernels", "names", "", "modules whose KERNELS rows declare kernels with their signatures: a launch of one of them with other argument types is an error, and kernels made inside functions are found by their rows", metavar="MODULES"),
+    Option("budgets", "--gpuperf-budgets", "path", "gpuperf.toml", "file of budgets and known misses by test and device, below the limits that stand in the tests", metavar="PATH"),
+    Option("record", "--gpuperf-record", "names", "", "write budgets of these quantities, divided by commas (the bare option: time), into the file of budgets: the upper end of what was measured and a margin; implies --gpuperf", bare="time", metavar="NAMES"),
+    Option("record_margin", "--gpuperf-record-margin", "percent", 5.0, "margin in percent that --gpuperf-record leaves between what was measured and the limit", metavar="PERCENT"),
     Option("reference", "--gpuperf-reference", "path", "", "show this recorded run (a run file or journals) beside the results on the page", metavar="RUN"),
     Option("compare", "--gpuperf-compare", "run", "", "hold every measurement against this run (a run file, journals, a directory of run files, or 'last'): faster, the same, slower or not decided, with reasons", metavar="RUN|last"),
     Option("base", "--gpuperf-base", "text", "", "measure every case in turns with the code of this git commit, or of a directory with another checkout, in a second process: faster, the same or slower by a paired verdict", metavar="REF|DIR"),
@@ -102,6 +109,11 @@ class Config:
     counters: tuple[str, ...] = ()
     ncu: str = "auto"
     ncu_replay: str = "kernel"
+    archs: tuple[str, ...] = DEFAULT_ARCHS
+    kernels: tuple[str, ...] = ()
+    budgets: Path = Path("gpuperf.toml")
+    record: tuple[str, ...] = ()
+    record_margin: float = 5.0
     reference: Path | None = None
     compare: str = ""
     base: str = ""
@@ -125,7 +137,7 @@ def add_options(parser: pytest.Parser) -> None:
         if option.kind == "flag":
             settings["action"] = "store_true"
         elif option.bare is not None:
-            settings |= {"nargs": "?", "const": option.bare, "metavar": "|".join(option.choices)}
+            settings |= {"nargs": "?", "const": option.bare, "metavar": "|".join(option.choices) or option.metavar}
         else:
             settings["metavar"] = "|".join(option.choices) or option.metavar
         group.addoption(option.flag, **settings)
@@ -147,8 +159,8 @@ def read_options(config: pytest.Config) -> Config:
         found[option.field] = _convert(option, given, where, base)
     # A new number is new once: workers are handed that of their session.
     found["seed"] = getattr(config, "workerinput", {}).get("gpuperf_seed", found["seed"])
-    # There is no qualifying without measuring, and no checking without a record.
-    found["enabled"] = found["enabled"] or found["qualify"] or bool(found["sanitize"])
+    # There is no qualifying and no recording without measuring, and no checking without a record.
+    found["enabled"] = found["enabled"] or found["qualify"] or bool(found["sanitize"]) or bool(found["record"])
     return Config(**found, runs=config.rootpath / "reports" / "runs")
 
 
@@ -174,6 +186,15 @@ def _convert(option: Option, given: Any, where: str, base: Path) -> Any:
             message = f"{where}: {given!r} is not a number of seconds above 0"
             raise OptionError(message)
         return seconds
+    if option.kind == "percent":
+        try:
+            percent = float(given)
+        except ValueError:
+            percent = -1.0
+        if not 0 <= percent <= 1000:
+            message = f"{where}: {given!r} is not a number of percent from 0 to 1000"
+            raise OptionError(message)
+        return percent
     if option.kind == "count":
         if not str(given).isascii() or not str(given).isdigit() or not 0 < int(given) < 100_000:
             message = f"{where}: {given!r} is not a whole number above 0"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gpuperf.options import OptionError, add_options, read_options, without_effect
+from pytest_gpuperf.options import DEFAULT_ARCHS, OptionError, add_options, read_options, without_effect
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 EXIT_INFRASTRUCTURE = 8
 
 _MARKER = (
-    "gpuperf(time=..., bandwidth=..., tflops=..., host_time=..., wall_time=..., first_call=..., launches=..., kernels=..., memcpys=..., memsets=..., synchronizations=..., api_calls=..., api_time=..., busy_time=..., peak_memory=..., metrics=..., counters=..., of=None, gpu=False): limits such as '<= 12 us', "
+    "gpuperf(time=..., bandwidth=..., tflops=..., host_time=..., wall_time=..., first_call=..., launches=..., kernels=..., memcpys=..., memsets=..., synchronizations=..., api_calls=..., api_time=..., busy_time=..., peak_memory=..., registers=..., spills=..., stack=..., shared=..., local=..., barriers=..., instructions=..., loads_128=..., loads_32=..., stores_128=..., fma=..., mufu=..., tensor=..., f64=..., occupancy=..., metrics=..., counters=..., of=None, gpu=False): limits such as '<= 12 us', "
     "'p99 <= 20 us', '>= 80 %' or '<= 1.3 x roof'; a list; or a dict from device glob to either. Hardware counters have "
     "limits by short names, as dram_write='<= 48 MB', or in metrics={'dram__bytes_write.sum': ...}; counters=[...] are collected and not judged. of= names a measurement; "
     "gpu=True makes the case UNMEASURED without a GPU before its fixtures run"
@@ -52,6 +52,10 @@ def pytest_configure(config: pytest.Config) -> None:
         options = read_options(config)
     except OptionError as error:
         raise pytest.UsageError(str(error)) from None
+    if options.kernels or options.archs != DEFAULT_ARCHS:
+        from pytest_gpuperf.declaring import refuse_unknown_names
+
+        refuse_unknown_names(options)
     if options.counters:
         from pytest_gpuperf.counters.names import refuse_unknown
         from pytest_gpuperf.errors import BadBudget
@@ -73,6 +77,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_gpuperf.base import session as base
 
         base.register(config, options, lambda: _state(config))
+    if options.enabled:
+        from pytest_gpuperf import budget_files, budget_hooks
+
+        budget_hooks.register(config, budget_files.opened(config, options), lambda: _state(config))
     if options.enabled and not config.option.collectonly:
         from pytest_gpuperf import parallel, seeding
 
@@ -118,6 +126,9 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     """Profile the cases that want hardware counters, before the first test."""
     state = _active(session.config)
     if state is not None and not session.config.option.collectonly:
+        from pytest_gpuperf.declaring import plan
+
+        plan(state, session.items)
         state.counting.before_tests(session)
 
 
@@ -230,10 +241,11 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
     state = _active(pyfuncitem.config)
     if state is None:
         return (yield)
+    from pytest_gpuperf.declaring import watching
     from pytest_gpuperf.running import ending
 
     result: Any = True
-    with state.judging(pyfuncitem), ending(pyfuncitem):
+    with state.judging(pyfuncitem), watching(state, pyfuncitem), ending(pyfuncitem):
         result = yield
     return result
 
@@ -242,7 +254,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Give reports their verdicts; write the case down after its last phase."""
     state = _active(item.config)
-    if state is not None and call.excinfo is not None and not item.config.option.fulltrace:
+    if state is not None and call.excinfo is not None and not item.config.getoption("fulltrace", default=False):
         from pytest_gpuperf.case import hide_frames
 
         hide_frames(call.excinfo)
@@ -328,8 +340,7 @@ def pytest_configure_node(node: Any) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Hear what golden files a worker has used and written."""
-    told = getattr(node, "workeroutput", {}).get("gpuperf_golden")
-    if told is not None:
+    if (told := getattr(node, "workeroutput", {}).get("gpuperf_golden")) is not None:
         from pytest_gpuperf import goldens
 
         goldens.register(node.config).hear(told)

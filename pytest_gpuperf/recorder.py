@@ -63,7 +63,7 @@ class Recorder:
         self.folder = config.runs / run_id
         self.on_trouble = on_trouble
         if worker == "main":
-            for path in (config.report, config.json):
+            for path in (config.report, config.json, config.budgets if config.record else None):
                 if path is not None:
                     _refuse_unwritable(path)
             if config.reference is not None:
@@ -164,6 +164,9 @@ def _refuse_unwritable(path: Path) -> None:
     except OSError as error:
         message = f"cannot write {path}: {error.strerror or error}"
         raise RunFileError(message) from error
+    if path.exists() and not path.is_dir() and not os.access(path, os.W_OK):
+        message = f"cannot write {path}: it is read-only"
+        raise RunFileError(message)
     if path.is_dir():
         message = f"cannot write {path}: it is a directory"
         raise RunFileError(message)

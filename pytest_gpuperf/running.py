@@ -10,13 +10,13 @@ import pytest
 
 from pytest_gpuperf.checks import end_checks
 from pytest_gpuperf.errors import Inconclusive, NotIdentical, Unmeasured
+from pytest_gpuperf.reasons import Reason
 from pytest_gpuperf.recorder import now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_gpuperf.case import Case
-    from pytest_gpuperf.reasons import Reason
 
 
 class Running:
@@ -79,3 +79,10 @@ def _found(item: pytest.Item, *, whole: bool) -> NotIdentical | None:
             raise
         # After a body that failed, perhaps with the device, its own error is the one to read.
         return None
+
+
+def ended_by(body: BaseException | None, case: Case) -> Reason | None:
+    """Say why a body did not reach its end; None where it did."""
+    if isinstance(body, pytest.skip.Exception):
+        return Reason("skipped")
+    return Reason("body-failed") if body is not None or case.undecideds else None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_gpuperf.device.lock import Waited
     from pytest_gpuperf.device.operations import Operations
     from pytest_gpuperf.options import Config
+    from pytest_gpuperf.static.session import Offline
     from pytest_gpuperf.timing.instruments import Instruments
     from pytest_gpuperf.timing.roofs import Roofs
 
@@ -55,6 +56,7 @@ class Runtime:
         self._kept: list[Any] = []
         self.foreign = ""
         self.lost: Reason | None = None
+        self._offline: Offline | None = None
         #: What the profiled run of this session found; None where there was none.
         self.profiled: Callable[[], Results | None] = lambda: None
         #: Takes turns with the base's session; None where there is no base.
@@ -74,6 +76,16 @@ class Runtime:
     def hole(self) -> Reason | None:
         """Why nothing can be measured at all; None where it can."""
         return self.lost or self.why
+
+    @property
+    def offline(self) -> Offline:
+        """What compiles kernels without launching them, made at the first use."""
+        if self._offline is None:
+            from pytest_gpuperf.static.session import Offline
+            from pytest_gpuperf.timing.launched import normal, place_of
+
+            self._offline = Offline(self.config.kernels, self.config.archs, self.folder, normal, place_of)
+        return self._offline
 
     @property
     def stream(self) -> int:
@@ -184,7 +196,9 @@ class Runtime:
             self.lost = Reason("device-lost", f"the CUDA context is no longer usable: {error}")
 
     def close(self) -> None:
-        """Give the device back; errors of a lost context are not worth another line."""
+        """Give the device back, and end what compiles; errors of a lost context are not worth another line."""
+        if self._offline is not None:
+            self._offline.close()
         with contextlib.suppress(Exception):
             if self._instruments is not None:
                 self._instruments.close()

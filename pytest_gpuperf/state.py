@@ -23,12 +23,13 @@ from pytest_gpuperf.items import ASKED, MARKS, budgets_of, counters_of, is_case,
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, UNMEASURED, Reason, Verdict, reason_record
 from pytest_gpuperf.recorder import Recorder, reference_of, simulator_on
 from pytest_gpuperf.records.keys import bare_nodeid
-from pytest_gpuperf.running import CASE, Running
+from pytest_gpuperf.running import CASE, Running, ended_by
 from pytest_gpuperf.runtime import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pytest_gpuperf.budgets.lookup import BudgetFile
     from pytest_gpuperf.options import Config
 
 
@@ -48,6 +49,7 @@ class State:
         self.gate = Gated()
         self.trouble: list[str] = []
         self.counting = Counting(self)
+        self.budgets: BudgetFile | None = None
         self.faults = Faults(options.timeout if options.enabled else None)
 
     @property
@@ -113,7 +115,7 @@ class State:
             return
         device = self.runtime.device if self.options.enabled else None
         asked = (*self.options.counters, *counters_of(item)) if self.options.enabled and uses else ()
-        read = read_marks(marks, device, item.nodeid, asked)
+        read = read_marks(marks, device, item.nodeid, asked, self.budgets.of(bare_nodeid(item.nodeid), device) if self.budgets is not None and uses else None)
         own = [budget for budget in read.budgets if budget.origin in {"function marker", "parameter marker"}]
         if own and not uses:
             message = f"{item.nodeid}: has limits ({own[0].limit.quantity} {own[0].limit}) but does not use the gpuperf fixture, so nothing would judge them"
@@ -194,7 +196,7 @@ class State:
         if not self.options.enabled:
             self._end_unenabled(running, body)
             return
-        case.judge(case.untimed or _ended(body, case))
+        case.judge(case.untimed or ended_by(body, case))
         exceeded = case.exceeded()
         if body is not None:
             # A skip says that the case does not count, but what it measured before has failed: that must not pass.
@@ -227,6 +229,9 @@ class State:
         __tracebackhide__ = True
         if body is not None:
             raise body
+        unseen = running.case.settle()
+        if unseen is not None:
+            raise unseen from None
         if running.case.undecideds:
             running.skip("needs --gpuperf")
 
@@ -291,10 +296,11 @@ class State:
             del report.wasxfail
             report.outcome, report.longrepr = "failed", call.excinfo.getrepr(style="value")
         report.gpuperf_verdict = verdict  # type: ignore[attr-defined]
-        report.gpuperf_simulator = simulator_on() and self.runtime.backend is None  # type: ignore[attr-defined]
+        report.gpuperf_simulator = simulator_on() and self.runtime.backend is None and not case.only_compiled  # type: ignore[attr-defined]
 
     def _place(self, item: pytest.Item, running: Running) -> dict[str, Any]:
-        source = "device" if self.runtime.backend is not None else "simulator" if simulator_on() else "host"
+        simulates = simulator_on() and not running.case.only_compiled
+        source = "device" if self.runtime.backend is not None else "simulator" if simulates else "host"
         return place_of(item) | {"device": self.runtime.uuid, "source": source, "worker": self.worker, "started": running.started}
 
     def _record(self, item: pytest.Item, running: Running) -> dict[str, Any]:
@@ -327,14 +333,7 @@ class State:
             return
         self.run = self.recorder.whole()
         self.gate = held_against(self)
-        self.trouble += self.recorder.publish(self.run, reference_of(self.options, self.config.rootpath, gpu=bool(self._runtime and self._runtime.device)), self.gate.comparison)
-
-
-def _ended(body: BaseException | None, case: Case) -> Reason | None:
-    """Say why a body did not reach its end; None where it did."""
-    if isinstance(body, pytest.skip.Exception):
-        return Reason("skipped")
-    return Reason("body-failed") if body is not None or case.undecideds else None
+        self.trouble += self.run["problems"] + self.recorder.publish(self.run, reference_of(self.options, self.config.rootpath, gpu=bool(self._runtime and self._runtime.device)), self.gate.comparison)
 
 
 def fixture_object(state: State, item: pytest.Item) -> GpuPerf:

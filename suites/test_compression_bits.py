@@ -88,7 +88,7 @@ def test_overlap_begins_with_four_rows(gpuperf, place, next_n):
 def test_requests_of_their_own_lengths(gpuperf, place):
     # One emits nothing, one two rows, one none with no tokens at all, one a row.
     engine = Engine(gpuperf, place, 4, 128, requests=4, tokens=40, seed=6)
-    engine.decode([3, 16, 9, 21], [2, 8, 0, 3], validate=False)
+    engine.decode([3, 16, 9, 21], [2, 8, 0, 3])
     long = Engine(gpuperf, place, 128, 128, requests=3, tokens=300, seed=6)
     assert len(long.decode([127, 130, 7], [4, 3, 7])) == 1
 

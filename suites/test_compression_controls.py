@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import torch
 from kernels import compression, compression_controls
 from pytest_gpuperf import NotIdentical
 from suites.compressed import Engine
+from suites.place import SIMULATED
 
 CONTROLS = {row.name: row for row in compression_controls.CONTROLS}
 
@@ -47,6 +50,11 @@ def test_negative_controls_are_close_and_not_identical(gpuperf, place, pooled, n
 
 def arrays(place, **changes):
     """A decode step of two requests in order, as plan_decode takes it, with some arrays changed."""
+    return tuple(named(place, **changes).values())
+
+
+def named(place, **changes):
+    """The same, by name."""
     made = {
         "kv_score": place.full((4, 512), 0.0, "bfloat16"), "ape": place.full((4, 256), 0.0, "float32"),
         "paged_kv": place.full((6, 8, 256), 0.0, "float32"), "paged_score": place.full((6, 8, 256), 0.0, "float32"),
@@ -55,7 +63,7 @@ def arrays(place, **changes):
         "cu_kv_comp": place.put(np.array([0, 1, 2], np.int32)), "output": place.full((2, 128), 0.0, "bfloat16"),
     }  # fmt: skip
     assert changes.keys() <= made.keys()
-    return tuple((made | {name: change(made[name]) for name, change in changes.items()}).values())
+    return made | {name: change(made[name]) for name, change in changes.items()}
 
 
 @pytest.mark.parametrize(
@@ -73,6 +81,10 @@ def arrays(place, **changes):
         ({"paged_kv": lambda a: torch.zeros(6, 8, 260, device=a.device)[:, :, 1:257]}, {}, ValueError, "paged_kv: address .* must be multiples of 16"),
         ({"paged_kv": lambda a: torch.zeros(6, 8, 256, 2, device=a.device)[..., 0]}, {}, ValueError, "paged_kv: elements 8 bytes apart, needs 4"),
         ({"paged_kv": lambda a: a[:1].expand(6, 8, 256)}, {}, ValueError, r"paged_kv: strides \(0, 1024, 4\) make rows overlap"),
+        ({"paged_kv": lambda a: torch.zeros(8, 6, 256, device=a.device).transpose(0, 1)}, {}, ValueError, r"paged_kv: strides \(1024, 6144, 4\) make rows overlap, or do not descend"),
+        ({"paged_kv": lambda a: torch.zeros(9999, device=a.device).as_strided((6, 1, 256), (128, 0, 1)), "paged_score": lambda a: a[:, :1]}, {},
+         ValueError, r"paged_kv: strides \(512, 0, 4\) make rows overlap"),
+        ({"ape": lambda a: a.to("meta")}, {}, TypeError, "ape: a torch tensor on meta, but the kernels run"),
         ({"paged_score": lambda a: a[:, :4]}, {}, ValueError, "paged_score: 4 rows a page, needs 8"),
         ({"output": lambda a: a.repeat(1, 2)}, {}, ValueError, "ape: 256 columns, needs 512 for 2 requests, R 4 and HD 256"),
         ({"ape": lambda a: a.repeat(2, 1)}, {}, ValueError, "ape: 256 columns, needs 128 for 2 requests, R 8 and HD 128"),
@@ -86,12 +98,27 @@ def arrays(place, **changes):
         ({"kv_lens": lambda a: a + 16}, {"validate": True}, ValueError, "block_table_kv: 2 blocks of request 0, whose 25 tokens need 4"),
         ({"kv_lens": lambda a: a - 8}, {"validate": True}, ValueError, "kv_lens: 1 of request 0 with 2 new tokens"),
         ({"cu_seq_lens": lambda a: a * 2}, {"validate": True}, ValueError, "cu_seq_lens: runs from 0 to 8, needs 0 to at most 4"),
+        ({"cu_seq_lens": lambda a: a.new_tensor([0, 3, 4])}, {"validate": True}, ValueError, "cu_seq_lens: 3 new tokens of request 0, takes 0 to 2"),
+        ({"kv_lens": lambda a: a.new_tensor([-1, 4]), "cu_seq_lens": lambda a: a.new_tensor([0, 0, 2])}, {"validate": True}, ValueError, "kv_lens: -1 of request 0 with 0 new"),
+        ({"block_table_kv": lambda a: a.new_tensor([[0, 1], [1, 3]])}, {"validate": True}, ValueError,
+         "block_table_kv: row 0 of page 1 is written by request 0, and request 1 uses it too"),
         ({"cu_kv_comp": lambda a: a * 0}, {"validate": True}, ValueError, "cu_kv_comp: 0 rows of request 0, which completes 1 windows"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_launched_is_refused_before(place, changes, words, error, message):
     with pytest.raises(error, match=f"^{message}"):
         compression.plan_decode(*arrays(place, **changes), **{"next_n": 2} | words)
+
+
+@pytest.mark.parametrize("written", ["paged_kv", "paged_score", "output"])
+def test_what_is_written_shares_no_memory(place, written):
+    made = named(place, paged_kv=lambda a: a[:, :4], paged_score=lambda a: a[:, :4])
+    both = torch.zeros(6, 4, 512, device=place.where)
+    other = "paged_score" if written == "paged_kv" else "paged_kv"
+    made |= {other: both[:, :, :256], written: both[0, :2, 252:380] if written == "output" else both[:, :, 252:508]}
+    first, second = sorted((written, other), key=list(made).index)
+    with pytest.raises(ValueError, match=f"^{first}: shares memory with {second}, and is written$"):
+        compression.plan_decode(*made.values(), next_n=2)
 
 
 def test_pages_that_no_row_needs_may_be_anything(place):
@@ -108,6 +135,19 @@ def test_rows_may_have_gaps(gpuperf, place):
     engine.prefill([9], [8])
 
 
+@pytest.mark.skipif(not SIMULATED, reason="NumPy arrays are of the simulator")
+def test_numbers_of_the_other_byte_order_are_refused(place):
+    with pytest.raises(TypeError, match=r"^kv_lens: int32 of the other byte order \(>i4\); copy it first$"):
+        compression.plan_decode(*arrays(place, kv_lens=lambda a: a.numpy().astype(">i4")), next_n=2)
+
+
 def test_no_requests(place):
     compression.decode(*arrays(place, kv_score=lambda a: a[:0], block_table_kv=lambda a: a[:0], block_table_score=lambda a: a[:0],
                                kv_lens=lambda a: a[:0], cu_seq_lens=lambda a: a[:1], cu_kv_comp=lambda a: a[:1], output=lambda a: a[:0]), next_n=2)  # fmt: skip
+
+
+def test_the_example_of_its_page_runs():
+    text = (Path(__file__).parents[1] / "docs" / "compression.md").read_text(encoding="utf-8")
+    left = {}
+    exec(text.partition("```python\n")[2].partition("```")[0], left)  # noqa: S102 - our own page
+    assert left["pooled"].float().abs().min(dim=1).values.gt(0).sum() == 2

@@ -39,4 +39,6 @@ def plain(x, y):
     y[cuda.grid(1)] = x[cuda.grid(1)]
 
 
-NOT_A_KERNEL = float64, int32, helped, staged
+#: The same kernel by another name.
+also_staged = staged
+NOT_A_KERNEL = float64, int32, helped

@@ -297,7 +297,7 @@ def test_two_markers_of_one_level_for_different_things_stand_together():
         ({"tme": "<= 12 us"}, "here: gpuperf marker has no keyword 'tme'; nearest 'time'"),
         ({"Bandwith": ">= 3 %"}, "here: gpuperf marker has no keyword 'Bandwith'; nearest 'bandwidth'"),
         ({"gpus": True}, "here: gpuperf marker has no keyword 'gpus'; nearest 'gpu'"),
-        ({"zzz": 1}, "here: gpuperf marker has no keyword 'zzz'; valid: time, bandwidth, tflops, host_time, wall_time, first_call, launches, kernels, .*peak_memory, .*achieved_occupancy, of, gpu"),
+        ({"zzz": 1}, "here: gpuperf marker has no keyword 'zzz'; valid: time, bandwidth, tflops, host_time, wall_time, first_call, launches, kernels, .*peak_memory, .*achieved_occupancy, registers, .*occupancy, of, gpu"),
         ({"gpu": "yes"}, "here: gpu='yes': write True or False"),
         ({"of": 3, "time": "<= 1 us"}, "here: of=3: name one measurement, as of='baseline'"),
         ({"time": "<= 12 uz"}, "here: time='<= 12 uz': unknown unit 'uz'; nearest 'us'"),

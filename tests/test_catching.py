@@ -56,6 +56,13 @@ def test_what_swallows_everything_is_told_and_the_case_fails(pytester, way, chec
     assert ("bits differ" if check is _CHECK else "time: 5.") in line
 
 
+@pytest.mark.parametrize(("ways", "way", "outcome"), [(SWALLOWED, "except Exception", "failed"), (EXPECTED, "pytest.raises", "passed")])
+def test_a_plain_pytest_sees_it_too(pytester, ways, way, outcome):
+    run = run_pytest(pytester, body(ways[way].replace("CHECK", _CHECK)), "--gpuperf-off")
+    assert run.outcomes == {outcome: 1}, run.text
+    assert ("its error was swallowed by except Exception (test_it.py:" in run.text) == (outcome == "failed")
+
+
 @pytest.mark.parametrize("check", [_CHECK, _LIMIT], ids=["identical", "require"])
 @pytest.mark.parametrize("way", EXPECTED)
 def test_what_asked_for_the_error_passes(pytester, way, check):

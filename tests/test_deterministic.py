@@ -240,6 +240,14 @@ def test_what_proves_nothing_is_refused_in_one_line(gpuperf, fake, more, said):
         gpuperf.deterministic(lambda: None, **{"outputs": [], **more})
 
 
+@pytest.mark.parametrize("kind", ["outputs", "inout"])
+def test_an_array_that_is_read_only_is_refused(gpuperf, tmp_path, kind):
+    np.save(tmp_path / "mapped.npy", np.zeros(8, np.float32))
+    mapped = np.load(tmp_path / "mapped.npy", mmap_mode="r")
+    with pytest.raises(ValueError, match=rf"^{kind}\[0\]: the array is read-only$"):
+        gpuperf.deterministic(lambda: None, **{"outputs": [], kind: [mapped]})
+
+
 @pytest.mark.parametrize("wrong", [False, True])
 def test_on_the_host_where_there_is_no_device(pytester, wrong):
     text = f"""

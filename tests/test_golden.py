@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -124,6 +125,21 @@ def test_a_file_that_cannot_be_read_is_no_missing_entry(file):
     file.parent.mkdir()
     file.write_text('{"out": {"digest": 3}}')
     with pytest.raises(GpuPerfError, match=r"cannot be read \(KeyError: 'shape'\)"):
+        check(file, "out", VALUES)
+
+
+def test_a_name_that_stands_twice_is_no_entry(file):
+    write(file, "out", VALUES)
+    line = file.read_text().splitlines()[1]
+    file.write_text(f"{{\n{line},\n{line}\n}}\n")
+    with pytest.raises(GpuPerfError, match=r"cannot be read \(ValueError: 'out' stands there twice\)"):
+        check(file, "out", VALUES)
+
+
+def test_counts_that_were_edited_by_hand_are_told(file):
+    write(file, "out", VALUES)
+    file.write_text(re.sub(r'"nan": \d+', '"nan": 77', file.read_text()))
+    with pytest.raises(NotIdentical, match=r'^golden: the bits are those of golden/test_x.json, whose line was edited: "out": .*"nan": 77.*, needs "out": .*"nan": [01],'):
         check(file, "out", VALUES)
 
 

@@ -18,7 +18,7 @@ pytest_plugins = ["gpu_fixtures"]
 pytestmark = pytest.mark.gpu
 
 FLAT = "void(float32[::1], float32[::1])"
-#: A kernel that spills, one with an array in local memory, one with static shared memory, and twins of them: rows of KERNELS have no stack.
+#: A kernel that spills, one with an array in local memory, one with static shared memory, one that calls what it is linked with, and twins of them: rows of KERNELS have no stack.
 OTHERS = (
     ("suites.wrong_counters", "sums_spilling", "void(float32[::1], float32[::1], int64)"),
     ("suites.wrong_counters", "sums_in_registers", "void(float32[::1], float32[::1], int64)"),
@@ -27,6 +27,7 @@ OTHERS = (
     ("static_gpu_kernels", "staged", FLAT),
     ("static_gpu_kernels", "helped", FLAT),
     ("static_gpu_kernels", "precise", FLAT),
+    ("static_gpu_kernels", "together", FLAT),
 )
 
 

@@ -28,18 +28,18 @@ LAYERS = (
     # budgets know the names of counters, which are theirs to judge.
     Layer("rooms", ("timing", "identity", "counters", "static", "budgets"), ("facts", "ground", "counters")),
     Layer("trial", ("qualify",), ("facts", "ground", "rooms")),
-    Layer("case", ("measurement", "roofline", "comparison", "case", "catching", "runtime"), ("facts", "ground", "rooms"), siblings=True),
-    Layer("verbs", ("fixture", "arguments", "comparing", "measuring", "hardware", "profiling", "standalone", "child_values", "child_verbs", "checks", "determining", "draws"), ("facts", "ground", "rooms", "case"), siblings=True),
+    Layer("case", ("measurement", "roofline", "comparison", "case", "catching", "runtime", "resources"), ("facts", "ground", "rooms"), siblings=True),
+    Layer("verbs", ("fixture", "arguments", "comparing", "measuring", "hardware", "profiling", "standalone", "child_values", "child_verbs", "checks", "determining", "draws", "compiling"), ("facts", "ground", "rooms", "case"), siblings=True),
     Layer("machine", ("machine", "machine_table"), ("facts", "ground", "rooms", "case", "verbs")),
-    # A page shows a limit on a short name beside the counter that it stands for.
-    Layer("readers", ("report", "reference"), ("facts", "records", "counters"), siblings=True),
+    # A page shows a limit on a short name beside the counter that it stands for, and explains what changed in machine code.
+    Layer("readers", ("report", "reference"), ("facts", "records", "counters", "static"), siblings=True),
     # Readers of other tools' files: they make Measurements, so that budgets apply to what they read.
     Layer("traces", ("imports",), ("facts", "ground", "case")),
     Layer("commands", ("cli",), ("facts", "records", "readers", "traces", "machine", "static", "__init__")),
     Layer("testing", ("testing",), ("facts", "ground")),
     Layer(
         "process",
-        ("state", "items", "running", "recorder", "parallel", "hooks", "relaunch", "counting", "neutral", "child", "seeding", "faults", "qualifying", "sanitizing", "sanitized", "checking", "goldens", "gating", "terminating", "base"),
+        ("state", "items", "running", "recorder", "parallel", "hooks", "relaunch", "counting", "neutral", "child", "seeding", "faults", "qualifying", "sanitizing", "sanitized", "checking", "goldens", "declaring", "gating", "terminating", "base", "budget_files", "budget_hooks", "recording"),
         ("facts", "ground", "rooms", "trial", "case", "verbs", "readers"),
         siblings=True,
     ),

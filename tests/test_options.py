@@ -27,6 +27,11 @@ ROWS = {
     "counters": ("dram_write, sm__warps_launched.sum", ("dram_write", "sm__warps_launched.sum"), ()),
     "ncu": ("require", "require", "auto"),
     "ncu_replay": ("app-range", "app-range", "kernel"),
+    "archs": ("sm_90 sm_100", ("sm_90", "sm_100"), ("sm_80", "sm_90", "sm_100")),
+    "kernels": ("kernels, more.kernels", ("kernels", "more.kernels"), ()),
+    "budgets": ("limits.toml", Path("limits.toml"), Path("gpuperf.toml")),
+    "record": ("time, launches", ("time", "launches"), ()),
+    "record_margin": ("7.5", 7.5, 5.0),
     "reference": ("ref.json", Path("ref.json"), None),
     "compare": ("last", "last", ""),
     "fail_on": ("time:+5%", "time:+5%", ""),
@@ -61,9 +66,9 @@ def test_every_row_is_named_once_after_its_flag_and_says_what_it_does():
         assert option.ini == option.flag[2:].replace("-", "_")
         assert option.help
         assert not option.help.endswith(".")
-        assert option.kind in {"flag", "path", "choice", "seconds", "count", "names", "seed", "run", "text"}
+        assert option.kind in {"flag", "path", "choice", "seconds", "count", "names", "seed", "run", "text", "percent"}
         assert bool(option.choices) == (option.kind == "choice")
-        assert option.bare is None or option.bare in option.choices
+        assert option.bare is None or option.bare in option.choices or option.kind == "names"
 
 
 def test_defaults_of_the_rows_are_those_of_config(read, pytester):
@@ -80,7 +85,7 @@ def test_every_row_works_on_the_command_line_and_in_the_ini_file_and_the_first_w
     flag = option.flag if option.kind == "flag" else f"{option.flag}={text}"
     assert getattr(read(flag), option.field) == below(pytester.path, expected)
     assert getattr(read(ini=f"{option.ini} = {text}\n"), option.field) == below(pytester.path, expected)
-    other = {"flag": "false", "path": "other.x", "choice": option.choices[-1:] or "", "seconds": "9", "count": "9", "names": "dram_read", "seed": "9", "run": "other.json", "text": "time:+9%"}[option.kind]
+    other = {"flag": "false", "path": "other.x", "choice": option.choices[-1:] or "", "seconds": "9", "count": "9", "names": "dram_read", "seed": "9", "run": "other.json", "text": "time:+9%", "percent": "9"}[option.kind]
     other = other[0] if isinstance(other, tuple) else other
     assert getattr(read(flag, ini=f"{option.ini} = {other}\n"), option.field) == below(pytester.path, expected)
     if option.kind != "flag":
@@ -92,7 +97,7 @@ def test_every_row_is_in_the_help_with_its_ini_twin(option, pytester):
     text = " ".join(pytester.runpytest_inprocess("--help").stdout.str().split())
     assert f" {option.flag}" in text
     assert f"ini: {option.ini})" in text
-    assert f"default: {option.default}; " in text or not option.default or option.kind == "seconds"
+    assert f"default: {option.default}; " in text or not option.default or option.kind in {"seconds", "percent"}
     assert f"{option.ini} (" in text
 
 
@@ -130,6 +135,9 @@ def test_every_cache_state_can_be_asked_for(cache, read):
         ("--gpuperf-limit=inf", "", "--gpuperf-limit: 'inf' is not a number of seconds above 0"),
         ("--gpuperf-pairs=0", "", "--gpuperf-pairs: '0' is not a whole number above 0"),
         ("--gpuperf-pairs=2.5", "", "--gpuperf-pairs: '2.5' is not a whole number above 0"),
+        ("--gpuperf-record-margin=-1", "", "--gpuperf-record-margin: '-1' is not a number of percent from 0 to 1000"),
+        ("--gpuperf-record-margin=nan", "", "--gpuperf-record-margin: 'nan' is not a number of percent from 0 to 1000"),
+        ("--gpuperf-record-margin=5%", "", "--gpuperf-record-margin: '5%' is not a number of percent from 0 to 1000"),
         ("", "gpuperf_limit = -1\n", "ini gpuperf_limit: '-1' is not a number of seconds above 0"),
     ],
 )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from plugin_runs import FAKE, run_pytest
+
+from pytest_gpuperf.records import merge
 
 TWO = '@pytest.mark.gpuperf(time="<= 12 us", wall_time="<= 1 s")\n'
 GOOD = TWO + "def test_good(gpuperf, fake):\n    gpuperf.measure(fake.kernel(5e-6))\n\n"
@@ -151,3 +154,79 @@ def test_collect_only_records_nothing(pytester):
     assert done.status == 0
     assert done.run is None
     assert not (done.path / "reports").exists()
+
+
+@pytest.mark.parametrize(
+    ("own", "judged"),
+    [("", [("<= 12 us", "function marker")]), (', budget={"time": "<= 30 us"}', [("<= 30 us", "budget=")])],
+)
+def test_a_limit_for_all_measurements_gives_way_to_one_that_names_the_measurement_and_is_no_hole(pytester, own, judged):
+    done = run_pytest(
+        pytester,
+        f"""
+        @pytest.mark.gpuperf(time="<= 1 us")
+        @pytest.mark.gpuperf(time="<= 12 us", of="x")
+        def test_own(gpuperf, fake):
+            gpuperf.measure(fake.kernel(5e-6), name="x"{own})
+        """,
+    )
+    assert [(one["text"], one["origin"]) for one in done.case("test_own")["budgets"]] == judged
+    assert done.account == {"collected": 1, "PASS": 1}
+
+
+def test_a_nearer_level_stands_before_one_that_names_the_measurement(pytester):
+    done = run_pytest(
+        pytester,
+        """
+        pytestmark = pytest.mark.gpuperf(time="<= 1 us", of="x")
+
+        @pytest.mark.gpuperf(time="<= 12 us")
+        def test_own(gpuperf, fake):
+            gpuperf.measure(fake.kernel(5e-6), name="x")
+            gpuperf.measure(fake.kernel(5e-6), name="y")
+        """,
+    )
+    assert [(one["measurement"], one["text"]) for one in done.case("test_own")["budgets"]] == [("x", "<= 12 us"), ("y", "<= 12 us")]
+    assert done.account == {"collected": 2, "PASS": 2}
+
+
+def test_main_does_not_take_the_limit_of_another_measurement(pytester):
+    done = run_pytest(
+        pytester,
+        """
+        @pytest.mark.gpuperf(time="<= 1 us", of="x")
+        @pytest.mark.gpuperf(time="<= 12 us")
+        def test_own(gpuperf, fake):
+            gpuperf.measure(fake.kernel(5e-6))
+            gpuperf.measure(fake.kernel(5e-6), name="x")
+        """,
+    )
+    assert sorted((one["measurement"], one["verdict"]) for one in done.case("test_own")["budgets"]) == [("main", "PASS"), ("x", "FAIL")]
+    assert done.account == {"collected": 2, "PASS": 1, "FAIL": 1}
+
+
+def test_a_counter_by_its_other_name_is_the_same_limit(pytester):
+    done = run_pytest(
+        pytester,
+        """
+        @pytest.mark.gpuperf(dram_write="<= 1 MB")
+        def test_own(gpuperf, fake):
+            gpuperf.measure(fake.kernel(5e-6), budget={"dram__bytes_write.sum": "<= 2 MB"})
+        """,
+        "--gpuperf-ncu=off",
+    )
+    assert [one["text"] for one in done.case("test_own")["budgets"]] == ["<= 2 MB"]
+    assert done.account == {"collected": 1, "UNMEASURED": 1}
+
+
+def test_an_account_that_does_not_add_up_is_trouble(pytester, monkeypatch):
+    monkeypatch.setattr(merge, "account_problems", lambda run: [f"account: {len(run['cases'])} of 2"])
+    done = run_pytest(pytester, GOOD)
+    assert done.status == 8
+    assert "gpuperf: account: 1 of 2" in done.text
+
+
+def test_a_session_without_a_terminal(pytester):
+    done = run_pytest(pytester, GOOD.replace("12 us", "4 us"), "-p", "no:terminal")
+    assert done.status == 1
+    assert done.account == {"collected": 2, "PASS": 1, "FAIL": 1}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
+from compiled_runs import compiled_run
 from counted_runs import counted_run
 from curve_runs import qualification, sizes_with_holes
 from run_files import assemble, case, make_run
@@ -214,3 +215,18 @@ def test_a_row_opens_and_closes_from_the_keyboard(browser: Any, page_path: Path)
     assert visit.page.evaluate("document.activeElement.getAttribute('aria-expanded')") == "true"
     visit.page.keyboard.press("Enter")
     assert visit.page.locator("tr.more").count() == 0
+
+
+@pytest.mark.parametrize("width", [DESKTOP, PHONE])
+def test_the_table_of_machine_code_fits_and_its_code_opens(browser: Any, tmp_path: Path, width: int) -> None:
+    here, there = compiled_run(failing=True), compiled_run()
+    visit = Visit(browser, write(here, tmp_path / "code.html", there), viewport={"width": width, "height": 800})
+    table = visit.page.locator("#resources table")
+    assert "registers" in table.locator("thead").inner_text()
+    assert table.locator("td.v-FAIL").all_inner_texts() == ["56\nwas 40\nlimit <= 48"]
+    code = visit.page.locator("#resources details.code").first
+    assert not code.locator("pre").is_visible()
+    code.locator("summary").click()
+    assert [text.strip() for text in code.locator(".minus").all_inner_texts()] == ["-LDG.E.128"]
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert visit.quiet()

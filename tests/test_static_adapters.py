@@ -55,6 +55,19 @@ def test_registers_that_do_not_suffice_spill():
     assert free.code_hash != held.code_hash
 
 
+def test_functions_that_are_called_count_and_others_do_not():
+    called = """
+    __device__ __noinline__ double deep(double a) { return a * a; }
+    __device__ __noinline__ double called(double a) { return a + deep(a); }
+    __device__ __noinline__ float other(float a) { return a * a * a + __cosf(a); }
+    extern "C" __global__ void calls(double *x) { x[0] = called(x[1]); }
+    extern "C" __global__ void beside(float *x) { x[0] = other(x[1]); }
+    """
+    calls, beside = (nvrtc(called, name, "sm_90").quantities for name in ("calls", "beside"))
+    assert (calls["f64"], calls["mufu"], calls["loads_32"]) == (2, 0, 0)
+    assert (beside["f64"], beside["mufu"]) == (0, 1)
+
+
 def test_an_error_of_nvrtc_is_one_line():
     with pytest.raises(StaticError, match=r'^k on sm_90: .*\(1\): error: identifier "y" is undefined$'):
         nvrtc('extern "C" __global__ void k(float *x) { x[0] = y; }', "k", "sm_90")

@@ -111,10 +111,10 @@ def test_two_names_of_one_kernel_are_compiled_once(compiler, monkeypatch):
     tasks = []
     run = compiler._pool.run
     monkeypatch.setattr(compiler._pool, "run", lambda given, **words: tasks.extend(given) or run(given, **words))
-    rows = [dataclasses.replace(asked("staged"), signature=text) for text in ("void(float64[::1], float64[::1])", "(float64[::1], float64[::1])")]
-    first, second = compiler.compile([dataclasses.replace(rows[0], name="one"), dataclasses.replace(rows[0], name="other")])
-    assert [task["task"] for task in tasks] == ["keys", "compile"]
-    assert (first.kernel, second.kernel, first.code_hash) == ("one", "other", second.code_hash)
+    first, second = compiler.compile([asked(name, signature="void(float64[::1], float64[::1])") for name in ("staged", "also_staged")])
+    assert [task["task"] for task in tasks] == ["keys", "keys", "compile"]
+    assert (first.kernel, second.kernel) == ("staged", "also_staged")
+    assert first.code_hash == second.code_hash is not None
 
 
 def test_a_text_that_cannot_be_read_leaves_the_rest(compiler, monkeypatch):
@@ -155,6 +155,15 @@ def test_an_unknown_architecture_is_refused_before_anything_starts():
         compiling.compile_all([asked("scale", "sm_91")])
 
 
+def test_a_kernel_is_found_among_those_that_it_is_linked_with(compiler):
+    one = compiler.compile([dataclasses.replace(asked("together"), reference=Reference("attribute", "static_gpu_kernels", "together"))])[0]
+    assert one.error is None
+    assert (one.quantities["spills"], one.quantities["loads_32"] >= 3) == (0, True)
+    # With the two functions that it calls, without those that it does not.
+    assert one.sass.count("RET.") == 2
+    assert 60 < one.quantities["instructions"] < 300
+
+
 def test_a_plain_function_is_compiled_with_the_options_it_is_given(compiler):
     free, held = compiler.compile([asked("_full"), asked("_full", options={"max_registers": 24})])
     assert held.quantities["registers"] <= 24 < free.quantities["registers"]
@@ -185,7 +194,9 @@ def test_a_child_that_dies_or_hangs_costs_its_own_task_only(found, store, tmp_pa
     (tmp_path / "hanging.py").write_text("import time\ntime.sleep(600)\n")
     (tmp_path / "talking.py").write_text(textwrap.dedent("""
         from static_kernels import scale
+        import os
         print("a line that is no answer", flush=True)
+        os.write(1, b"another\\n")
     """))
     monkeypatch.syspath_prepend(str(tmp_path))
     requests = [dataclasses.replace(asked("k"), reference=Reference("attribute", name, "scale")) for name in ("dying", "hanging", "talking")]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import re
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pytest_gpuperf import StaticError
+from pytest_gpuperf.reasons import REASONS
 from pytest_gpuperf.static import answers, cache, disassemble, elf, sass, source, toolchain
 from pytest_gpuperf.static.architectures import ARCHITECTURES, architecture, blocks, occupancy
 from pytest_gpuperf.static.model import INSTRUCTIONS, QUANTITIES, Compiled, Reference, Request, compiled_of, plain, request_of
@@ -97,8 +100,9 @@ def test_every_row_of_opcodes_is_used_and_counts_something():
         assert any(row.counts(one.opcode, one.modifiers) for one in parsed), row
 
 
-def test_nops_between_count_and_at_the_end_do_not():
-    assert sass.counts("/*0000*/ NOP ;\n/*0010*/ EXIT ;\n/*0020*/ BRA 0x20;\n/*0030*/ NOP;\n/*0040*/ NOP;")["instructions"] == 3
+def test_what_fills_up_the_end_of_a_function_does_not_count():
+    text = "/*0000*/ EXIT ;\n/*0010*/ NOP ;\n/*0020*/ RET.REL.NODEC R2 0x0 ;\n/*0030*/ @P0 BRA 0x20;\n/*0040*/ NOP;"
+    assert sass.counts(text)["instructions"] == len(sass.instructions(text)) == 3
     assert sass.counts("")["instructions"] == 0
 
 
@@ -157,7 +161,7 @@ def test_compilers_of_one_release_or_a_newer_linker_go_together():
 
 
 def test_the_store_gives_back_what_it_was_given_and_nothing_else(tmp_path):
-    code = cache.Code(b"\x7fELF\n\x00\nbytes", "ptx", 4, {"nvvm": "13"}, "sass")
+    code = cache.Code(b"\x7fELF\n\x00\nbytes", "entry", "ptx", 4, {"nvvm": "13"}, "sass")
     cache.save(tmp_path, "abcd", code)
     assert cache.load(tmp_path, "abcd") == code
     assert cache.load(tmp_path, "abce") is None
@@ -240,6 +244,24 @@ def test_what_cannot_be_told_has_no_key():
     assert digest_of(BASE.replace("TABLE = np.arange(4)", "TABLE = [object()]")) is None
 
 
+def test_what_is_linked_counts_by_what_it_is(tmp_path):
+    file = tmp_path / "helper.cu"
+    text = BASE.replace("fastmath=False", f"link=[{str(file)!r}]")
+    assert digest_of(text) is None
+    file.write_text("__device__ int one() { return 1; }")
+    before = digest_of(text)
+    file.write_text("__device__ int one() { return 2; }")
+    assert before != digest_of(text) is not None
+    held = BASE.replace("fastmath=False", 'link=[types.SimpleNamespace(data=b"1")]')
+    assert digest_of(held) != digest_of(held.replace('b"1"', 'b"2"'))
+    assert digest_of(BASE.replace("fastmath=False", "link=[object()]")) is None
+
+
+def test_a_function_that_is_only_declared_has_no_key():
+    declared = "ExternFunction = type('ExternFunction', (), {})\nLIMIT = type('declared', (), {'key': ExternFunction()})\n"
+    assert digest_of(BASE.replace("LIMIT = 4", declared)) is None
+
+
 def test_a_module_that_extends_numba_counts_whole(monkeypatch, tmp_path):
     file = tmp_path / "extending_module.py"
     file.write_text("from numba.extending import overload\n")
@@ -249,3 +271,16 @@ def test_a_module_that_extends_numba_counts_whole(monkeypatch, tmp_path):
     monkeypatch.setitem(__import__("sys").modules, "extending_module", module)
     assert str(file) in source.extending()
     assert digest_of(BASE) != before
+
+
+def test_the_page_of_the_docs_has_every_quantity_and_every_reason():
+    root = Path(__file__).resolve().parent.parent
+    page = (root / "docs" / "static.md").read_text(encoding="utf-8")
+    listed = re.findall(r"`([\w-]+)`", "\n".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| `")))
+    package = "\n".join(path.read_text(encoding="utf-8") for path in (root / "pytest_gpuperf" / "static").glob("*.py"))
+    codes = [cause.code for cause in REASONS if cause.code in {"no-compiler", "toolchain"} or cause.code.startswith(("compile-", "no-nvdisasm", "no-disas", "no-report", "no-block"))]
+    assert sorted(listed) == sorted([*QUANTITIES, "code_hash", *codes])
+    assert all(f'"{code}"' in package for code in codes)
+    assert page.splitlines()[8].split()[:2] == ["kernel", "arch"]
+    assert page.splitlines()[8].split()[2:-1] == list(QUANTITIES)
+    assert "docs/static.md" in (root / "README.md").read_text(encoding="utf-8")

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpuperf.budgets.grammar import Limit, find_metric, parse_limit
 from pytest_gpuperf.counters.names import canonical, counter, find_counter, full_names
 from pytest_gpuperf.errors import BadBudget
-from pytest_gpuperf.metrics import metric_names, nearest
+from pytest_gpuperf.metrics import is_compiled, metric_names, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-#: Levels of a budget, the nearest first: the first level with a limit for this device wins.
+    from pytest_gpuperf.budgets.note import Note
+
+#: Levels of a budget, the nearest first: the first level with a limit for this device wins; those of the file of budgets stand behind all of them.
 LEVELS = ("budget=", "parameter marker", "function marker", "class marker", "outer class marker", "module marker", "package marker")
 
 #: Keywords of the marker that are no quantities.
@@ -29,7 +31,8 @@ _WILD = re.compile(r"\[!?\]?[^\]]*\]|[*?]")
 class Budget:
     """One limit of one test, with the device glob and the level that it comes from.
 
-    `applies` is False where no glob of the limit matches this device; `of` names a measurement (None: `main`, or all without one).
+    `applies` is False where no glob of the limit matches this device; `of` names a measurement (None: `main`, or all without one). `note` is what
+    the file of budgets says beside it; None for a limit that stands in the test. `rank` is the place of its level, 0 for the nearest.
     """
 
     limit: Limit
@@ -37,6 +40,8 @@ class Budget:
     origin: str
     of: str | None
     applies: bool = True
+    note: Note | None = None
+    rank: int = 0
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -66,8 +71,10 @@ def literal_characters(glob: str) -> int:
     return len(_WILD.sub("", _bare_name(glob)))
 
 
-def read_limits(keywords: dict[str, Any], where: str, origin: str, of: str | None = None) -> list[Budget]:
-    """Read every limit of one marker, `budget=` or `require`, those of `metrics=` too; all globs, no device chosen yet."""
+def read_limits(
+    keywords: dict[str, Any], where: str, origin: str, of: str | None = None, parse: Callable[[str, object, str], Limit] = parse_limit
+) -> list[Budget]:
+    """Read every limit of one marker, `budget=`, `require` or table of a file, those of `metrics=` too; all globs, no device chosen yet."""
     found = []
     plain = {name: given for name, given in keywords.items() if name != "metrics"}
     for quantity, given in (*plain.items(), *_limits_of_counters(keywords.get("metrics", {}), where).items()):
@@ -84,20 +91,24 @@ def read_limits(keywords: dict[str, Any], where: str, origin: str, of: str | Non
             if not listed:
                 message = f"{where}: {quantity}=[] holds no limit"
                 raise BadBudget(message)
-            found += [Budget(parse_limit(quantity, text, where), glob, origin, of) for text in listed]
+            found += [Budget(parse(quantity, text, where), glob, origin, of) for text in listed]
     return found
 
 
 def choose(budgets: Iterable[Budget], device: str | None, where: str) -> list[Budget]:
     """Choose, for one level, the limits of the glob that says most about this device.
 
-    Without a device the most general glob stands for all. Two globs that say equally much are a BadBudget.
+    Without a device the most general glob stands for all. Two globs that say equally much are a BadBudget. Limits on machine code keep all their
+    globs: which counts on which architecture is chosen when they are judged.
     """
     groups: dict[tuple[str, str, str], dict[str, list[Budget]]] = {}
     for budget in budgets:
         groups.setdefault(budget.key, {}).setdefault(budget.glob, []).append(budget)
     chosen: list[Budget] = []
     for (_, quantity, statistic), globs in groups.items():
+        if is_compiled(quantity):
+            chosen += [budget for budgets in globs.values() for budget in budgets]
+            continue
         matching = [glob for glob in globs if device is None or device_matches(glob, device)]
         if not matching:
             first = next(iter(globs.values()))[0]
@@ -114,32 +125,61 @@ def choose(budgets: Iterable[Budget], device: str | None, where: str) -> list[Bu
 def stack(levels: Sequence[Sequence[Budget]]) -> list[Budget]:
     """Stack levels, the nearest first: per measurement, quantity and statistic the first level that applies wins.
 
-    A limit for other devices only never hides one of a farther level that applies.
+    A limit for other devices only never hides one of a farther level that applies. Two keys may meet in one measurement, as a limit that names none is for
+    all where there is no `main`: then `nearer` tells.
     """
-    settled: dict[tuple[str, str, str], list[Budget]] = {}
-    for level in levels:
-        here: dict[tuple[str, str, str], list[Budget]] = {}
+    settled: dict[tuple[str, ...], list[Budget]] = {}
+    for rank, level in enumerate(levels):
+        here: dict[tuple[str, ...], list[Budget]] = {}
         for budget in level:
-            here.setdefault(budget.key, []).append(budget)
+            key: tuple[str, ...] = (*budget.key, budget.glob) if is_compiled(budget.limit.quantity) else budget.key
+            here.setdefault(key, []).append(budget)
         for key, budgets in here.items():
             if key not in settled or (not settled[key][0].applies and budgets[0].applies):
-                settled[key] = budgets
+                settled[key] = [dataclasses.replace(budget, rank=rank) for budget in budgets]
     return [budget for budgets in settled.values() for budget in budgets]
+
+
+def nearer(budgets: Iterable[Budget], budget: Budget, name: str, *, main: bool) -> bool:
+    """Say whether another limit on the same quantity and statistic of a measurement is nearer: of a nearer level, or of its own and by name.
+
+    `main` says whether there is such a measurement: then a limit that names none is for it alone.
+    """
+    others = (one for one in budgets if one.applies and one.key[1:] == budget.key[1:] and one.of != budget.of)
+    here = (one for one in others if one.of == name or (one.of is None and not main))
+    return any((one.rank, one.of is None) < (budget.rank, budget.of is None) for one in here)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Filed:
+    """What the file of budgets says of one test: its levels of limits, those that say most first, and the limits that are known to be missed.
+
+    `wanted` is what is to be recorded, as (quantity, statistic).
+    """
+
+    levels: tuple[Sequence[Budget], ...] = ()
+    misses: tuple[Budget, ...] = ()
+    wanted: tuple[tuple[str, str], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Marks:
-    """What the gpuperf markers of one test say: its limits, whether it needs a GPU, and which hardware counters it wants, by full name."""
+    """What is said of one test: its limits, whether it needs a GPU, which hardware counters it wants, by full name, and which limits it is known to miss.
+
+    `wanted` are quantities, with their statistics, that are to be measured besides.
+    """
 
     budgets: tuple[Budget, ...] = ()
     gpu: bool = False
     counters: tuple[str, ...] = ()
+    misses: tuple[Budget, ...] = ()
+    wanted: tuple[tuple[str, str], ...] = ()
 
 
-def read_marks(marks: Iterable[tuple[str, Any]], device: str | None, where: str, asked: Iterable[str] = ()) -> Marks:
+def read_marks(marks: Iterable[tuple[str, Any]], device: str | None, where: str, asked: Iterable[str] = (), file: Filed | None = None) -> Marks:
     """Read (level, marker) pairs of one test, in any order; BadBudget for whatever cannot be judged later.
 
-    `asked` are counters that are wanted besides: of the ini file, and of the test's own code.
+    `asked` are counters that are wanted besides: of the ini file, and of the test's own code. `file` is what the file of budgets says of the test.
     """
     by_level: dict[str, list[Budget]] = {}
     gpu: dict[str, bool] = {}
@@ -172,10 +212,13 @@ def read_marks(marks: Iterable[tuple[str, Any]], device: str | None, where: str,
             raise BadBudget(message)
         by_level.setdefault(level, []).extend(fresh)
     levels = [choose(by_level[level], device, where) for level in LEVELS if level in by_level]
+    levels += [list(level) for level in file.levels] if file is not None else []
     needs = next((gpu[level] for level in LEVELS if level in gpu), False)
     budgets = tuple(stack(levels))
     wanted += [budget.limit.quantity for budget in budgets if budget.applies]
-    return Marks(budgets, needs, full_names(wanted))
+    if file is None:
+        return Marks(budgets, needs, full_names(wanted))
+    return Marks(budgets, needs, full_names([*wanted, *(quantity for quantity, _ in file.wanted)]), file.misses, file.wanted)
 
 
 def _listed_counters(given: object, where: str) -> list[str]:

@@ -24,6 +24,7 @@ _LIMIT = re.compile(
 )
 _EXAMPLES = {"speedup": ">= 2.5 x"}
 _OF_COUNTERS = {"B": "<= 48 MB", "%": ">= 80 %", "s": "<= 12 us"}
+_OF_CODE = {"B": "== 0", "%": ">= 50 %", "1": "<= 64"}
 _OPERATORS = ("<=", "<", ">=", ">", "==")
 
 
@@ -80,7 +81,8 @@ def parse_limit(quantity: str, text: object, where: str = "budget", row: Metric 
     """
     row = row or find_metric(quantity, where)
     here = f"{where}: {quantity}={text!r}"
-    example = _EXAMPLES.get(quantity, _OF_COUNTERS.get(row.unit, "<= 1e6") if row.source == "ncu" else "<= 12 us")
+    usual = {"ncu": _OF_COUNTERS.get(row.unit, "<= 1e6"), "compiler": _OF_CODE.get(row.unit, "<= 64")}
+    example = _EXAMPLES.get(quantity, usual.get(row.source, "<= 12 us"))
     if not isinstance(text, str):
         message = f"{here}: a limit is a string such as '{example}'"
         raise BadBudget(message)
@@ -122,8 +124,8 @@ def _scale(row: Metric, op: str, digits: str, unit: str, here: str) -> tuple[flo
     listed = [name for name in known if name.isascii()]
     if spelled in {"", row.unit} and not known:
         return float(number), row.unit
-    if not spelled and row.source == "ncu" and row.unit == "B":
-        # As ncu writes them; there is one unit that it can be.
+    if not spelled and row.source in {"ncu", "compiler"} and row.unit == "B":
+        # As ncu and ptxas write them; there is one unit that it can be.
         return float(number), row.unit
     if not spelled:
         units = [*listed, *row.relative]

@@ -5,16 +5,32 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from pytest_gpuperf.errors import Inconclusive, Unmeasured
 from pytest_gpuperf.format import format_quantity
-from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, Reason, Verdict, reason_record
+from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNMEASURED, Reason, Verdict, reason_record
 from pytest_gpuperf.values import Value, decide
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pytest_gpuperf.budgets.collect import Budget
     from pytest_gpuperf.budgets.grammar import Limit
     from pytest_gpuperf.stats import Drift
+    from pytest_gpuperf.values import Listener
+
+#: pytest shows the test's own lines, not the plugin's.
+__tracebackhide__ = True
 
 _DRIFT_LIMIT = 0.02
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Known:
+    """The known miss that is about a budget: where it stands, its words, and whether it excuses a failure (else there is none to excuse)."""
+
+    origin: str
+    text: str
+    excused: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,6 +43,14 @@ class Judgement:
     message: str
     reason: Reason | None = None
     value: Value | None = None
+    #: Kernel and architecture, of a limit on machine code.
+    subject: str = ""
+    known: Known | None = None
+
+    @property
+    def excused(self) -> bool:
+        """Whether it is a failure that the file of budgets knows of."""
+        return self.verdict == FAIL and self.known is not None and self.known.excused
 
     @property
     def margin(self) -> float | None:
@@ -45,7 +69,7 @@ class Judgement:
         limit, value = self.budget.limit, self.value
         known = value is not None and value.number is not None
         low, high = value.bounds if known and value is not None else (None, None)
-        return {
+        return ({"subject": self.subject} if self.subject else {}) | {
             "measurement": self.measurement,
             "quantity": limit.quantity,
             "statistic": limit.statistic,
@@ -62,6 +86,9 @@ class Judgement:
             "high": high,
             "margin": self.margin,
             "message": self.message,
+            **({"counter": self.budget.key[1]} if self.budget.key[1] != limit.quantity else {}),
+            **({"note": str(self.budget.note)} if self.budget.note is not None else {}),
+            **({"known": dataclasses.asdict(self.known)} if self.known is not None else {}),
         }
 
 
@@ -128,6 +155,18 @@ def _bare(low: float, high: float, unit: str) -> str:
     left_number, _, left_unit = left.partition(" ")
     right_number, _, right_unit = right.partition(" ")
     return f"{left_number}..{right_number}" if left_unit == right_unit else f"{left}..{right}"
+
+
+def raise_undecided(judgements: Iterable[Judgement], name: str, listener: Listener | None) -> None:
+    """Raise the first Inconclusive of some judgements, else the first Unmeasured, once the listener knows of it; nothing where all are decided."""
+    ordered = list(judgements)
+    for verdict, error in ((INCONCLUSIVE, Inconclusive), (UNMEASURED, Unmeasured)):
+        for judgement in ordered:
+            if judgement.verdict == verdict and judgement.reason is not None:
+                raised = error(judgement.reason, f"{name} {judgement.budget.limit.quantity} {judgement.budget.limit}")
+                if listener is not None:
+                    listener.undecided(raised)
+                raise raised
 
 
 def applicable(judgement: Judgement) -> bool:

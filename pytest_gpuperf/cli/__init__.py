@@ -33,9 +33,9 @@ VERBS: tuple[Verb, ...] = (
     Verb("render", "make the HTML page of a run file, a journal or a run directory"),
     Verb("show", "print the measurements, budgets and verdicts of a run, the trend of a case, or the ranges of an nsys trace"),
     Verb("merge", "make one run file out of those of several shards"),
+    Verb("static", "compile the kernels of a module without a GPU and print registers, spills, occupancy and instructions"),
     Verb("compare", "hold a run against a reference: what is faster, the same, slower or not decided, and why"),
     Verb("schema", "print the JSON Schema of the run files that this version writes"),
-    Verb("static", "compile the kernels of a module without a GPU and print registers, spills, occupancy and instructions"),
     Verb("roofs", "measure the bandwidths, operation rates and launch times of the first visible GPU"),
 )
 

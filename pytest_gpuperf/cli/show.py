@@ -192,7 +192,10 @@ def reason_text(reason: dict[str, Any]) -> str:
 
 
 def budget_text(budget: dict[str, Any]) -> str:
-    """Return a budget in one line: what was asked, the verdict, and how it came to that."""
+    """Return a budget in one line: what was asked and where, the verdict, and how it came to that."""
+    from pytest_gpuperf.report.budget_file import excused, origin_of
+
     subject = " ".join(part for part in (budget["measurement"], budget["quantity"]) if part)
     told = budget["message"] or (reason_text(budget["reason"]) if budget["reason"] else "")
-    return f"{subject} {budget['text']}: {budget['verdict']}" + (f"; {told.splitlines()[0]}" if told else "")
+    known = f"; known: {budget['known']['text']} [{budget['known']['origin']}]" if excused(budget) else ""
+    return f"{subject} {budget['text']}{origin_of(budget)}: {budget['verdict']}" + (f"; {told.splitlines()[0]}" if told else "") + known

@@ -74,10 +74,19 @@ def read_file(path: Path) -> dict[str, Entry]:
     if not path.exists():
         return {}
     try:
-        given = json.loads(path.read_text(encoding="utf-8"))
+        given = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
         return {name: Entry(**one | {"shape": tuple(one["shape"])}) for name, one in given.items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise GpuPerfError(f"golden: {path}: cannot be read ({type(error).__name__}: {error})\nMend it by hand, or delete it and run with {UPDATE}.") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON; a name that stands there twice, as a merge leaves it, is no entry."""
+    names = [name for name, _ in pairs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice!r} stands there twice")
+    return dict(pairs)
 
 
 def text_of(entries: Mapping[str, Entry]) -> str:
@@ -132,6 +141,9 @@ class Goldens:
         if (array.dtype, array.shape) != (known.dtype, known.shape):
             raise NotIdentical(f"golden: {array.dtype} of shape {list(array.shape)}, and in {self.named(path)} {known.dtype} of shape {list(known.shape)}")
         if f"{held.digest():016x}" == known.digest:
+            now = entry_of(held)
+            if now != known:
+                raise NotIdentical(f"golden: the bits are those of {self.named(path)}, whose line was edited: {known.line(key)}, needs {now.line(key)}")
             return f"{_elements(array)}, as in {self.named(path)}"
         copy = _read_copy(copy_path(path, key), known, array)
         found = difference(held.bytes(), copy, array.shape, array.dtype, array.itemsize) if copy is not None else ""

@@ -78,6 +78,11 @@ class Held:
 
     def _write(self, packed: Any) -> None:
         if self.array.elements:
+            interface = getattr(self.array.owner, "__array_interface__", None)
+            if interface is not None and interface["data"][1]:
+                # Its memory may be a file's, mapped: to write there ends the process.
+                message = f"{self.name}: the array is read-only"
+                raise ValueError(message)
             items = _writable(self.array)
             items[...] = packed.view(items.dtype).reshape(self.array.shape)
 

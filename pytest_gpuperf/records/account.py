@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpuperf.reasons import UNMEASURED, VERDICTS, Reason, worst
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from pytest_gpuperf.reasons import Verdict
 
 #: Why a collected budget is not in the record of its case, by the case's outcome.
@@ -26,6 +24,8 @@ class _Group:
 
     by_glob: dict[str | None, list[dict[str, Any]]]
     judged: list[dict[str, Any]]
+    #: Every measurement that it could have been for has a nearer limit, which was judged.
+    elsewhere: bool = False
 
     @property
     def fewest(self) -> list[dict[str, Any]]:
@@ -39,8 +39,8 @@ class _Group:
 
     @property
     def replaced(self) -> bool:
-        """What the test itself says, in `budget=`, replaces what its marker says, whatever the number."""
-        return any(str(budget.get("origin")).startswith("budget=") for budget in self.judged)
+        """What the test itself says, in `budget=`, replaces what its marker says, whatever the number; so does what is nearer on every measurement."""
+        return self.elsewhere or any(str(budget.get("origin")).startswith("budget=") for budget in self.judged)
 
     @property
     def missing(self) -> list[dict[str, Any]]:
@@ -52,13 +52,13 @@ class _Group:
         return unjudged[: max(0, len(self.limits) - len(self.judged))]
 
 
-def _groups(collected: Any, judged: Iterable[dict[str, Any]] = ()) -> tuple[list[_Group], int]:
-    """Return the groups of the collected limits, and how many of the judged ones none of them asked for."""
+def _groups(collected: Any, case: dict[str, Any] | None = None) -> tuple[list[_Group], int]:
+    """Return the groups of the collected limits, and how many of the limits that were judged in a case none of them asked for."""
     groups: dict[tuple[str, str, str], _Group] = {}
     for budget in collected if isinstance(collected, list) else ():
         groups.setdefault(_key(budget), _Group({}, [])).by_glob.setdefault(budget.get("glob"), []).append(budget)
     unasked = 0
-    for budget in judged:
+    for budget in case["budgets"] if case is not None else ():
         key = _key(budget)
         # A marker's limit is for main where there is one, else for every measurement: collection cannot know which.
         group = groups.get(key) or groups.get(("main", *key[1:]))
@@ -69,12 +69,19 @@ def _groups(collected: Any, judged: Iterable[dict[str, Any]] = ()) -> tuple[list
             unasked += 1
         else:
             group.judged.append(budget)
+    if case is not None and all(one["name"] != "main" for one in case["measurements"]):
+        # A limit that names no measurement is for each of them: one that was judged there was it, or nearer.
+        found = {key[1:] for key, group in groups.items() if group.judged}
+        found |= {_key(budget)[1:] for budget in case["budgets"] if budget.get("origin") == "budget="}
+        for key, group in groups.items():
+            if not group.judged and key[1:] in found:
+                groups[key] = dataclasses.replace(group, elsewhere=True)
     return list(groups.values()), unasked
 
 
 def _key(budget: dict[str, Any]) -> tuple[str, str, str]:
     measurement = budget.get("measurement")
-    return "main" if measurement in {None, "", "*"} else str(measurement), str(budget.get("quantity")), str(budget.get("statistic") or "p50")
+    return "main" if measurement in {None, "", "*"} else str(measurement), str(budget.get("counter") or budget.get("quantity")), str(budget.get("statistic") or "p50")
 
 
 def expected(collected: Any) -> int:
@@ -91,7 +98,7 @@ def unforeseen(case: dict[str, Any], collected: Any) -> int:
 
     Negative where a `budget=` replaces several limits of a marker by fewer.
     """
-    groups, unasked = _groups(collected, case["budgets"])
+    groups, unasked = _groups(collected, case)
     for group in groups:
         added = len(group.judged) - len(group.fewest)
         # Fewer than asked for is a hole in the account, not a surprise, unless the test said so itself.
@@ -104,7 +111,7 @@ def complete_case(case: dict[str, Any], collected: Any) -> dict[str, Any]:
 
     Where a case passed and a budget is missing all the same, the reason is `no-measurement`.
     """
-    missing = [limit for group in _groups(collected, case["budgets"])[0] for limit in group.missing]
+    missing = [limit for group in _groups(collected, case)[0] for limit in group.missing]
     if not missing:
         return case
     reason = Reason(_MISSING.get(case["outcome"], "no-measurement"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pytest_gpuperf.records.field import Field
 from pytest_gpuperf.records.fields_based import BASE, BASED
+from pytest_gpuperf.records.fields_budgets import BUDGET_FILE, FILED_LIMIT, KNOWN, TABLE
+from pytest_gpuperf.records.fields_compiled import COMPILED
 from pytest_gpuperf.records.fields_counted import COUNTED_RUN, COUNTER, HOLE, PROFILED, PROFILED_KERNEL
 from pytest_gpuperf.records.fields_qualified import PAIR, POINT, PROMISE, QUALIFICATION, QUALIFIED, SHARE
 
@@ -24,6 +26,7 @@ RUN_FILE: tuple[Field, ...] = (
     Field("qualification", "qualification", "", "what --gpuperf-qualify found; absent where it was not asked for", required=False),
     Field("base", "base", "", "the base of --gpuperf-base; absent where none was asked for", required=False),
     Field("counters", "counted run", "", "the run under ncu; absent where no case wanted counters", required=False),
+    Field("budget_file", "budget file", "", "the file of budgets; absent where there was none", required=False),
 )
 
 RUN: tuple[Field, ...] = (
@@ -86,6 +89,7 @@ CASE: tuple[Field, ...] = (
     Field("checks", "[check]", "", "identity checks"),
     Field("budgets", "[budget]", "", "limits that were judged, or why not"),
     Field("measurements", "[measurement]", "", "what was measured"),
+    Field("compiled", "[compiled]", "", "kernels that were compiled for it without being launched; absent where none were", required=False),
     Field("comparisons", "[comparison]", "", "versions that were held against each other; absent where none were", required=False),
 )
 
@@ -139,6 +143,10 @@ BUDGET: tuple[Field, ...] = (
     Field("high", "number?", "unit", "upper end of its interval"),
     Field("margin", "number?", "1", "relative distance of the value to the limit; negative: violated"),
     Field("message", "text?", "", "the verdict as a line of text"),
+    Field("subject", "text", "", "kernel and architecture that a limit on machine code was held against", required=False),
+    Field("counter", "text", "", "full name of the counter, where the quantity is a short one", required=False),
+    Field("note", "text", "", "what the file of budgets says beside it; absent for a limit that stands in the test", required=False),
+    Field("known", "known", "", "the known miss that is about it; absent where there is none", required=False),
 )
 
 VALUE: tuple[Field, ...] = (
@@ -259,6 +267,10 @@ RECORDS: dict[str, tuple[Field, ...]] = {
     "reason": REASON,
     "check": CHECK,
     "budget": BUDGET,
+    "known": KNOWN,
+    "budget file": BUDGET_FILE,
+    "table": TABLE,
+    "filed limit": FILED_LIMIT,
     "value": VALUE,
     "measurement": MEASUREMENT,
     "selfcheck": SELFCHECK,
@@ -278,6 +290,7 @@ RECORDS: dict[str, tuple[Field, ...]] = {
     "point": POINT,
     "share": SHARE,
     "promise": PROMISE,
+    "compiled": COMPILED,
     "counter": COUNTER,
     "profiled": PROFILED,
     "profiled kernel": PROFILED_KERNEL,

@@ -30,6 +30,7 @@ EVENTS: tuple[Event, ...] = (
     Event("session", ("run",), "the record of the run as far as it is known at the start; `worker` names this process"),
     Event("collected", ("items",), "[{nodeid, budgets: [{measurement, quantity, statistic, text, origin}]}] in the order of collection"),
     Event("deselected", ("items",), "[{nodeid, budgets}] of what was found and deselected"),
+    Event("budgets", ("file",), "the record of the file of budgets, with how many cases each of its tables is for"),
     Event("device", ("device",), "the record of a device; a later one of the same UUID adds to it"),
     Event("start", ("case",), "as much of the record of a case as is known before it runs; at least its nodeid"),
     Event("part", ("case",), "what has come to the record of a running case: its nodeid, and lists of the record with one entry each"),
@@ -220,7 +221,7 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
 
 
-_SHAPES: dict[str, type] = {"run": dict, "items": list, "device": dict, "case": dict}
+_SHAPES: dict[str, type] = {"run": dict, "items": list, "device": dict, "case": dict, "file": dict}
 
 
 def _usable(event: dict[str, Any]) -> bool:

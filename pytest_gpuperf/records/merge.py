@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.reasons import UNMEASURED, Reason, worst
 from pytest_gpuperf.records.account import account_problems, complete_case, expected, latest, reason_record, take_account, unforeseen
+from pytest_gpuperf.records.budget_file import joined, used
 from pytest_gpuperf.records.collection import without_collection
 from pytest_gpuperf.records.filling import filled, profiled_runs
 from pytest_gpuperf.records.journal import Reading, read_journal
@@ -44,6 +45,8 @@ def merge(journals: list[Path]) -> dict[str, Any]:
         bases=[event["base"] for event in _all(readings, "base")],
         counters=[event["counters"] for event in _all(readings, "counters")],
         sanitizers=[event["sanitizer"] for event in _all(readings, "sanitizer")],
+        # Every worker counts the same tests.
+        files=[used(event["file"], collected, cases) for event in _all(readings, "budgets")[:1]],
     )
 
 
@@ -72,6 +75,7 @@ def combine(runs: list[dict[str, Any]]) -> dict[str, Any]:
         bases=[run["base"] for run in runs if "base" in run],
         counters=[run["counters"] for run in runs if "counters" in run],
         sanitizers=[one for run in runs for one in run.get("sanitizer", [])],
+        files=[run["budget_file"] for run in runs if "budget_file" in run],
         problems=[problem for run in runs for problem in run.get("problems", [])],
     )
 
@@ -89,6 +93,7 @@ def _assembled(
     bases: list[dict[str, Any]],
     counters: list[dict[str, Any]],
     sanitizers: list[Any],
+    files: list[dict[str, Any]],
     problems: Iterable[str] = (),
     **parts: Any,
 ) -> dict[str, Any]:
@@ -107,6 +112,8 @@ def _assembled(
         whole["counters"] = profiled_runs(counters)
     if sanitizers:
         whole["sanitizer"] = sanitizers
+    if files:
+        whole["budget_file"] = joined(files)
     return whole | {"problems": [*problems, *account_problems(whole)]}
 
 

@@ -8,6 +8,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNMEASURED, VERDICTS
+from pytest_gpuperf.report.budget_file import excused, of_verdict, origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,12 +87,12 @@ def groups(run: Run) -> list[Group]:
 
 
 def nearest(run: Run, count: int) -> list[Near]:
-    """Return the budgets that hold with the smallest margins, nearest to its limit first."""
+    """Return the budgets that hold with the smallest margins, nearest to its limit first; what has no noise, as machine code, is near to nothing."""
     held = [
         Near(case, budget, budget["margin"])
         for case in run["cases"]
         for budget in case["budgets"]
-        if budget["verdict"] == PASS and budget.get("margin") is not None and budget["margin"] >= 0
+        if budget["verdict"] == PASS and budget.get("margin") is not None and budget["margin"] >= 0 and not budget.get("subject")
     ]
     return sorted(held, key=lambda near: near.margin)[:count]
 
@@ -103,7 +104,8 @@ def account_line(run: Run) -> str:
     account: collected 5 budgets = 3 PASS + 1 FAIL + 0 INCONCLUSIVE + 0 UNMEASURED + 0 NOT-APPLICABLE + 1 deselected
     """
     account = run["account"]
-    parts = [(account.get(name, 0), name) for name in (*READING_ORDER, "deselected")]
+    known = sum(map(excused, (budget for case in run.get("cases", []) for budget in case["budgets"])))
+    parts = [(account.get(name, 0), f"{name} ({known:,} known)" if name == FAIL and known else name) for name in (*READING_ORDER, "deselected")]
     total = sum(count for count, _ in parts)
     noun = "budget" if account["collected"] == 1 else "budgets"
     line = f"account: collected {account['collected']:,} {noun} = " + " + ".join(f"{count:,} {name}" for count, name in parts)
@@ -112,20 +114,20 @@ def account_line(run: Run) -> str:
 
 def violated(case: Case) -> list[dict[str, Any]]:
     """Return the budgets of a case that fail, worst margin first."""
-    return sorted((b for b in case["budgets"] if b["verdict"] == FAIL), key=lambda b: _margin_key(b.get("margin")))
+    return sorted((b for b in case["budgets"] if of_verdict(b) == FAIL), key=lambda b: _margin_key(b.get("margin")))
 
 
 def tightest(case: Case, measurement: str) -> dict[str, Any] | None:
     """Return the budget that says most about a measurement: the worst verdict, then the smallest margin."""
     own = [budget for budget in case["budgets"] if budget["measurement"] == measurement]
-    return min(own, key=lambda b: (_rank(b["verdict"]), _margin_key(b.get("margin"))), default=None)
+    return min(own, key=lambda b: (_rank(of_verdict(b)), _margin_key(b.get("margin"))), default=None)
 
 
 def _failure(case: Case) -> Failure:
     checks = [f"{check['name']}: {check['detail']}" if check.get("name") else check["detail"] for check in case["checks"] if check["verdict"] == FAIL]
     budgets = violated(case)
     told = [budget.get("message") or f"{budget['measurement']} {budget['quantity']}: {budget['text']} is violated" for budget in budgets]
-    own = [_qualified(budget, message) for budget, message in zip(budgets, told, strict=True)]
+    own = [_qualified(budget, message) + ("" if str(budget.get("origin")) in message else origin_of(budget)) for budget, message in zip(budgets, told, strict=True)]
     messages = [*checks, *own] or [next(iter((case.get("error") or "").strip().splitlines()), "the test failed and left no text")]
     margins = [budget["margin"] for budget in budgets if budget.get("margin") is not None]
     return Failure(case, tuple(messages), min(margins, default=None))

@@ -7,6 +7,10 @@ from typing import Any
 from pytest_gpuperf.format import plural, visible
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNMEASURED
 from pytest_gpuperf.report.account import case_counts, simulated
+from pytest_gpuperf.report.budget_file import file_lines, knowing, known_line, known_misses
+
+#: How many known misses, and how many tables of the file that stand there in vain, are named at the top of the page.
+_SHOWN = 20
 
 _SENTENCES = {
     FAIL: "{count:,} of {cases} {fail}",
@@ -33,6 +37,8 @@ def headline(run: dict[str, Any]) -> tuple[str, str]:
         return NOT_APPLICABLE, "No limit applies to this device" if total else "No case ran"
     if counts[NOT_APPLICABLE]:
         return PASS, f"All {counts[PASS]:,} cases that apply pass"
+    if known := knowing(run):
+        return PASS, f"All {total:,} cases pass, {known:,} of them with known misses" if total > 1 else "The only case passes, with known misses"
     where = " in the simulator" if all(simulated(case) for case in run["cases"]) else ""
     return PASS, (f"All {total:,} cases pass" if total > 1 else "The only case passes") + where
 
@@ -65,5 +71,7 @@ def notices(run: dict[str, Any]) -> list[str]:
     left = len(run.get("not_run") or [])
     if left:
         said.append(f"{plural(left, 'collected case')} did not run before the session ended; their budgets are UNMEASURED not-run in the account.")
+    said += [f"Known miss: {visible(known_line(case, budget))}" for case, budget in known_misses(run)[:_SHOWN]]
+    said += [visible(line) for line, _ in file_lines(run)[:_SHOWN]]
     # What the merge of the journals found: lines that were lost, keys that occurred twice.
     return said + [visible(str(line)) for name in ("problems", "notes") for line in run.get(name) or []]

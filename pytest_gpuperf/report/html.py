@@ -29,6 +29,7 @@ from pytest_gpuperf.report.headline import headline, notices
 from pytest_gpuperf.report.held import headed, held
 from pytest_gpuperf.report.pack import pack
 from pytest_gpuperf.report.qualified import qualified
+from pytest_gpuperf.report.resources import resources, resources_line
 from pytest_gpuperf.report.views import Row, draw, facts, picture, recorded, reproduce, rows, thumbnail, trace
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def render(run: dict[str, Any], reference: dict[str, Any] | None = None, compari
     joined = beside(run, reference)
     table = _drawn(rows(run, joined), run, joined)
     columns = _columns(table, joined, parts)
-    css, script = _asset("page.css") + _asset("curves.css") + _asset("counters.css"), _asset("page.js")
+    css, script = _asset("page.css") + _asset("curves.css") + _asset("counters.css") + _asset("resources.css"), _asset("page.js")
     found = failures(run)
     based = held_to_base(run)
     verdict, sentence = headed(based, *headed(comparison, *headline(run)))
@@ -90,6 +91,8 @@ def render(run: dict[str, Any], reference: dict[str, Any] | None = None, compari
         masthead=_masthead(run),
         account=account_line(run),
         counters=counters_line(run),
+        machine_code=resources_line(run["cases"]),
+        resources=resources(run, joined),
         qualified=qualified(run),
         held=held(comparison),
         based=held(based),

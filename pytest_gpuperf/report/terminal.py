@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpuperf.format import format_margin, format_quantity, plural, visible
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNMEASURED
 from pytest_gpuperf.report.account import Group, account_line, case_counts, failures, groups, nearest, simulated
+from pytest_gpuperf.report.budget_file import file_lines, knowing, known_line, known_misses, origin_of
 from pytest_gpuperf.report.counters import counters_line
 from pytest_gpuperf.report.qualified import qualification_lines
 from pytest_gpuperf.report.sanitized import sanitizer_lines
@@ -34,13 +35,13 @@ _MARKUP: dict[str, dict[str, Any]] = {
 def summary_lines(run: dict[str, Any], verbosity: int = 0) -> list[Line]:
     """Return the summary as (text, keywords for `terminalreporter.write_line`).
 
-    Failures stand first, a line a message, worst margin first; then the five budgets nearest to their limits, the reasons of
+    Failures stand first, a line a message, worst margin first; then what the file of budgets says, the five budgets nearest to their limits, the reasons of
     what was not decided with their next steps, the run under ncu, and the account. With verbosity above 0 no list is cut.
     """
     qualified: list[Line] = [(_one_line(line), {}) for line in qualification_lines(run, verbosity)]
     counters: list[Line] = [(line, {}) for line in [_one_line(counters_line(run))] if line]
     checked: list[Line] = [(_one_line(line), {"red": True} if wrong else {}) for line, wrong in sanitizer_lines(run)]
-    return [*_failures(run, verbosity), *_nearest(run), *_reasons(run, verbosity), *_distrusted(run), *qualified, *checked, *counters, *_counts(run)]
+    return [*_failures(run, verbosity), *_filed(run, verbosity), *_nearest(run), *_reasons(run, verbosity), *_distrusted(run), *qualified, *checked, *counters, *_counts(run)]
 
 
 def _distrusted(run: dict[str, Any]) -> Iterator[Line]:
@@ -63,6 +64,16 @@ def _failures(run: dict[str, Any], verbosity: int) -> Iterator[Line]:
         yield f"and {plural(len(found) - len(shown), 'more failure')} (all of them with -v, and on the page)", {"red": True}
 
 
+def _filed(run: dict[str, Any], verbosity: int) -> Iterator[Line]:
+    """Say what the file of budgets knows to be missed, and what stands there in vain."""
+    said = [(f"KNOWN MISS {known_line(case, budget)}", {"yellow": True}) for case, budget in known_misses(run)]
+    said += [(f"{'WARNING ' if wrong else ''}{line}", {"yellow": True} if wrong else {}) for line, wrong in file_lines(run)]
+    shown = said if verbosity > 0 else said[:_FAILURES]
+    yield from ((_one_line(line), markup) for line, markup in shown)
+    if len(said) > len(shown):
+        yield f"and {len(said) - len(shown):,} more of the file of budgets (all of them with -v)", {}
+
+
 def _nearest(run: dict[str, Any]) -> Iterator[Line]:
     found = nearest(run, _NEAREST)
     if found:
@@ -71,7 +82,7 @@ def _nearest(run: dict[str, Any]) -> Iterator[Line]:
         budget = near.budget
         measured = format_quantity(budget["value"], budget["unit"]) if budget.get("value") is not None else "no value recorded"
         what = budget["quantity"] if budget["measurement"] == "main" else f"{budget['measurement']} {budget['quantity']}"
-        yield f"  {format_margin(near.margin):>9}  {what} {measured}, limit {_one_line(budget['text'])}  {_one_line(near.case['nodeid'])}", {}
+        yield f"  {format_margin(near.margin):>9}  {what} {measured}, limit {_one_line(budget['text'])}{_one_line(origin_of(budget))}  {_one_line(near.case['nodeid'])}", {}
 
 
 def _reasons(run: dict[str, Any], verbosity: int) -> Iterator[Line]:
@@ -98,6 +109,8 @@ def _counts(run: dict[str, Any]) -> Iterator[Line]:
     words = [f"{count:,} {verdict}" for verdict, count in counts.items() if count]
     if in_simulator:
         words[0] += f" ({in_simulator:,} in the simulator)"
+    if known := knowing(run):
+        words[0] += f" ({known:,} with known misses)"
     worst = next((verdict for verdict in (FAIL, INCONCLUSIVE, UNMEASURED) if counts[verdict]), PASS)
     yield f"{plural(sum(counts.values()), 'case')}: " + (", ".join(words) or "none"), {"bold": True, **_MARKUP[worst]}
     if not run["run"].get("complete", True):

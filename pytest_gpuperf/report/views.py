@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpuperf.format import format_interval, format_margin, format_quantity, visible
 from pytest_gpuperf.reasons import FAIL, PASS, VERDICTS
 from pytest_gpuperf.report.account import simulated, tightest
+from pytest_gpuperf.report.budget_file import excused, of_verdict
 from pytest_gpuperf.report.evidence import evidence_lines
 from pytest_gpuperf.report.profiled import profile_lines, selfcheck_line
 from pytest_gpuperf.report.samples import grain, rounds_of
@@ -86,7 +87,9 @@ class Row:
 
 
 def word_of(case: Record, verdict: str) -> str:
-    """Return a verdict in words; a pass of the simulator is never a bare PASS."""
+    """Return a verdict in words; a pass of the simulator, or beside a known miss, is never a bare PASS."""
+    if verdict == PASS and any(map(excused, case["budgets"])):
+        return f"{verdict} (known miss)"
     return f"{verdict} (simulator)" if verdict == PASS and simulated(case) else verdict
 
 
@@ -130,8 +133,8 @@ def rows(run: Record, beside: Beside) -> list[Row]:
 
 def own_verdict(case: Record, name: str) -> str:
     """Return the verdict of one measurement: its worst budget; a failed check or error of the case counts for each."""
-    judged = [budget["verdict"] for budget in case["budgets"] if budget["measurement"] == name]
-    elsewhere = {budget["verdict"] for budget in case["budgets"] if budget["measurement"] != name}
+    judged = [of_verdict(budget) for budget in case["budgets"] if budget["measurement"] == name]
+    elsewhere = {of_verdict(budget) for budget in case["budgets"] if budget["measurement"] != name}
     if not judged or case["verdict"] not in elsewhere:
         return str(case["verdict"])
     return next((verdict for verdict in VERDICTS if verdict in judged), str(case["verdict"]))

@@ -10,6 +10,7 @@ from pytest_gpuperf.errors import StaticError
 from pytest_gpuperf.static import disassemble, elf
 from pytest_gpuperf.static.answers import answered
 from pytest_gpuperf.static.architectures import ARCHITECTURES, architecture
+from pytest_gpuperf.static.assembler import spilled
 from pytest_gpuperf.static.cache import Code
 from pytest_gpuperf.static.model import Compiled, Reference, Request
 from pytest_gpuperf.static.toolchain import versions
@@ -127,8 +128,8 @@ def judged(found: Sequence[Found]) -> list[Compiled]:
     answers = []
     for one, text in zip(found, disassemble.disassemble(machine, path), strict=True):
         request = Request(one.name, Reference("cubin"), one.signature, one.arch, one.block, one.dynamic_shared)
-        code = Code(one.cubin, one.ptx, one.spills, {**one.versions, **release}, text if isinstance(text, str) else None)
-        answers.append(answered(request, code, None if isinstance(text, str) else text, one.entry))
+        code = Code(one.cubin, one.entry, one.ptx, one.spills, {**one.versions, **release}, text if isinstance(text, str) else None)
+        answers.append(answered(request, code, None if isinstance(text, str) else text))
     return answers
 
 
@@ -153,7 +154,7 @@ def nvrtc(
     entry = dict(code.symbol_mapping).get(kernel, kernel)
     name = entry.decode() if isinstance(entry, bytes) else str(entry)
     found = Found(
-        kernel, arch, bytes(code.code), name, spills=spills(log.text, name), block=block, dynamic_shared=dynamic_shared, versions=versions()
+        kernel, arch, bytes(code.code), name, spills=spilled(log.text, name), block=block, dynamic_shared=dynamic_shared, versions=versions()
     )
     return judged([found])[0]
 
@@ -167,16 +168,6 @@ class _Log:
     def write(self, text: str) -> None:
         """Add a text."""
         self.text += text
-
-
-def spills(log: str, entry: str) -> int | None:
-    r"""Return the bytes that a kernel spills by the report of ptxas -v; None where it does not speak of it.
-
-    >>> spills("Function properties for k\n 0 bytes stack frame, 8 bytes spill stores, 4 bytes spill loads", "k")
-    12
-    """
-    found = re.search(rf"Function properties for {re.escape(entry)}\s*\n.*?(\d+) bytes spill stores, (\d+) bytes spill loads", log)
-    return int(found[1]) + int(found[2]) if found else None
 
 
 def _first(said: str, log: str) -> str:

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from pytest_gpuperf.static.model import Request
 
 
-def answered(request: Request, code: Code, unreadable: Unreadable | None = None, entry: str | None = None) -> Compiled:
-    """Return the answer to a request from the machine code of its kernel; `entry` names it in a cubin of several."""
+def answered(request: Request, code: Code, unreadable: Unreadable | None = None) -> Compiled:
+    """Return the answer to a request from the machine code of its kernel."""
     row = architecture(request.arch)
-    binary = read(code.cubin, entry, in_section=row.in_section)
+    binary = read(code.cubin, code.entry, in_section=row.in_section)
     numbers: dict[str, float] = {**binary.resources}
     reasons: dict[str, tuple[str, str]] = {}
     if code.spills is None:

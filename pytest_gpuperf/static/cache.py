@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 #: Changes with what is stored, so that older files are not found.
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Code:
-    """One kernel for one architecture: cubin, PTX, bytes of spills (None where the assembler did not say), and its disassembly where that is done, with its version."""
+    """One kernel for one architecture: cubin, its name in there (None: there is no other), PTX, bytes of spills (None where the assembler did not say), and its disassembly where that is done, with its version."""
 
     cubin: bytes
+    entry: str | None
     ptx: str
     spills: int | None
     versions: dict[str, str]
@@ -52,7 +53,7 @@ def load(folder: Path, key: str) -> Code | None:
 
 def save(folder: Path, key: str, code: Code) -> None:
     """Store one kernel, all of it or nothing; a folder that cannot be written only costs the time of compiling again."""
-    told: dict[str, Any] = {"ptx": code.ptx, "spills": code.spills, "versions": code.versions, "sass": code.sass}
+    told: dict[str, Any] = {"entry": code.entry, "ptx": code.ptx, "spills": code.spills, "versions": code.versions, "sass": code.sass}
     packed = zlib.compress(json.dumps(told).encode() + b"\n" + code.cubin, 1)
     target = path_of(folder, key)
     with contextlib.suppress(OSError):

@@ -84,7 +84,7 @@ def _compile(task: dict[str, Any], _first: dict[str, Any], _versions: dict[str, 
 def _told(built: offline.Built | offline.Refused) -> dict[str, Any]:
     if isinstance(built, offline.Refused):
         return {"error": str(built)}
-    return {"cubin": base64.b64encode(built.cubin).decode(), "ptx": built.ptx, "spills": built.spills}
+    return {"cubin": base64.b64encode(built.cubin).decode(), "entry": built.entry, "ptx": built.ptx, "spills": built.spills}
 
 
 def _key(kernel: Any, signature: str, arch: str, versions: dict[str, str]) -> str | None:

@@ -130,7 +130,7 @@ class Compiler:
                 if "error" in built:
                     one.answer = refused(request, built["error"], self._pool.versions)
                     continue
-                one.code = cache.Code(base64.b64decode(built["cubin"]), built["ptx"], built["spills"], dict(self._pool.versions))
+                one.code = cache.Code(base64.b64decode(built["cubin"]), built["entry"], built["ptx"], built["spills"], dict(self._pool.versions))
 
     def _disassembled(self, requests: Sequence[Request], found: list[_Found]) -> dict[int, disassemble.Unreadable]:
         """Fill in the text of what has none yet, store it, and return what cannot be read."""
@@ -138,7 +138,7 @@ class Compiler:
         for place, one in enumerate(found):
             if one.code is not None and one.code.sass is None:
                 row = architecture(requests[place].arch)
-                missing.setdefault((row.target, read(one.code.cubin, in_section=row.in_section).text), []).append(place)
+                missing.setdefault((row.target, read(one.code.cubin, one.code.entry, in_section=row.in_section).text), []).append(place)
         if not missing:
             return {}
         path = disassemble.find()

@@ -16,11 +16,13 @@ _VALUE_FORMATS = (1, 2, 3)
 _SIZED = 4
 _ENTRY = ".nv.constant0."
 _RESERVED = 1024
+#: Bytes of a row of .symtab.
+_SYMBOL = 24
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Binary:
-    """One kernel of a cubin: its resources by the names of RESOURCES less `spills`, and its machine code, with that of functions that it may call."""
+    """One kernel of a cubin: its resources by the names of RESOURCES less `spills`, and its machine code, with that of the functions that it calls."""
 
     entry: str
     resources: dict[str, int]
@@ -56,11 +58,8 @@ def read(cubin: bytes, entry: str | None = None, *, in_section: bool) -> Binary:
         "local": stack + fixed,
         "barriers": _barriers(own),
     }
-    codes = [
-        name,
-        *sorted(one.removeprefix(".text.") for one in by_name if one.startswith(".text.") and one.removeprefix(".text.") not in entries),
-    ]
-    return Binary(name, resources, b"".join(by_name[f".text.{one}"] for one in codes))
+    codes = [f".text.{one}" for one in (name, *_called(by_name, name))]
+    return Binary(name, resources, b"".join(by_name[one] for one in codes if one in by_name))
 
 
 def _chosen(entries: list[str], wanted: str | None) -> str:
@@ -79,21 +78,34 @@ def _size(section: bytes | None) -> int:
     return int(section) if section.isdigit() else len(section)
 
 
+def _names(by_name: dict[str, bytes]) -> list[str]:
+    """Return the symbols of a file in their order."""
+    table, names = by_name.get(".symtab", b""), by_name.get(".strtab", b"")
+    places = [struct.unpack_from("<I", table, at)[0] for at in range(0, len(table), _SYMBOL)]
+    return [names[at : names.index(b"\0", at)].decode("utf-8", "replace") for at in places]
+
+
+def _called(by_name: dict[str, bytes], name: str) -> list[str]:
+    """Return the functions that a kernel calls, and those that they call; .nv.callgraph has (caller, callee), then marks below 0 and other tables."""
+    names, graph = _names(by_name), by_name.get(".nv.callgraph", b"")
+    pairs = [struct.unpack_from("<ii", graph, at) for at in range(0, len(graph), 8)]
+    ends = [number for number, (_, callee) in enumerate(pairs) if callee < -1]
+    calls = [(names[caller], names[callee]) for caller, callee in pairs[: ends[0] if ends else None] if callee >= 0]
+    found: dict[str, None] = {}
+    waiting = [name]
+    while waiting:
+        one = waiting.pop()
+        new = [callee for caller, callee in calls if caller == one and callee not in found]
+        found |= dict.fromkeys(new)
+        waiting += new
+    return sorted(found)
+
+
 def _symbols(by_name: dict[str, bytes], name: str) -> dict[int, int]:
     """Return the resource counts of a kernel from .nv.info, whose rows name a symbol by its place in .symtab."""
-    table, names = by_name.get(".symtab", b""), by_name.get(".strtab", b"")
-    place = None
-    for number in range(len(table) // 24):
-        (at,) = struct.unpack_from("<I", table, number * 24)
-        if names[at : names.index(b"\0", at)].decode("utf-8", "replace") == name:
-            place = number
-    counted = {
-        attribute: value
-        for attribute, payload in _rows(by_name.get(".nv.info", b""))
-        if len(payload) == 8
-        for symbol, value in [struct.unpack("<II", payload)]
-        if symbol == place
-    }
+    place = next((number for number, one in enumerate(_names(by_name)) if one == name), None)
+    rows = [(attribute, *struct.unpack("<II", payload)) for attribute, payload in _rows(by_name.get(".nv.info", b"")) if len(payload) == 8]
+    counted = {attribute: value for attribute, symbol, value in rows if symbol == place}
     if _REGISTERS not in counted:
         message = f"a cubin that does not say how many registers {name!r} has"
         raise ValueError(message)

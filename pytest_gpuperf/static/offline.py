@@ -14,11 +14,11 @@ import types
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.static.architectures import architecture
+from pytest_gpuperf.static.assembler import spilled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_SPILLS = re.compile(r"(\d+) bytes spill (?:stores|loads)")
 #: Kernels whose decorator has a signature, by their id: (the kernel, texts of its signatures).
 _declared: dict[int, tuple[Any, list[str]]] = {}
 
@@ -29,8 +29,9 @@ class Refused(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Built:
-    """One kernel for one architecture: what numba made of it, and the bytes that the assembler says it spills (None where it does not say)."""
+    """One kernel for one architecture: its name in the machine code, what numba made of it, and the bytes that the assembler says it spills (None where it does not say)."""
 
+    entry: str
     ptx: str
     cubin: bytes
     spills: int | None
@@ -122,16 +123,15 @@ def build(kernel: Any, signature: str, names: Sequence[str]) -> Iterator[Built |
         with device(row.capability):
             try:
                 cubin = library.get_cubin()
-                yield Built(library.get_asm_str(), bytes(getattr(cubin, "code", cubin)), _spilled(library, row.capability))
+                yield Built(made.entry_name, library.get_asm_str(), bytes(getattr(cubin, "code", cubin)), _spilled(library, row.capability, made.entry_name))
             except Exception as error:  # noqa: BLE001 - as above, of NVVM and nvJitLink
                 yield Refused(one_line(error))
 
 
-def _spilled(library: Any, capability: tuple[int, int]) -> int | None:
+def _spilled(library: Any, capability: tuple[int, int], entry: str) -> int | None:
     with device(capability):
         log = library.get_linkerinfo(library._ensure_cc(None))  # noqa: SLF001 - the key of what was just linked
-    found = _SPILLS.findall(log.decode() if isinstance(log, bytes) else log or "")
-    return sum(map(int, found)) if found else None
+    return spilled(log.decode() if isinstance(log, bytes) else log or "", entry)
 
 
 def one_line(error: BaseException) -> str:

@@ -13,6 +13,7 @@ _QUICK = re.compile(r"^\s*/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_]*
 _CODE = re.compile(r"^(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_]*)((?:\.[\w.]+)?)(.*)$")
 #: A sum of a product of zeros and two halves is how the assembler fills a register.
 _FILL = re.compile(r"-RZ, RZ, ")
+_NOTHING = "NOP"
 _FILLING = ("HFMA2", "HFMA2_32I")
 _WIDTHS = ("U8", "S8", "U16", "S16", "64", "128", "256")
 
@@ -63,7 +64,7 @@ OPCODES: tuple[Opcode, ...] = (
 
 
 def instructions(text: str) -> list[Instruction]:
-    r"""Return the instructions of a disassembly, less the NOPs that fill up its end.
+    r"""Return the instructions of a disassembly, less the NOPs that fill up the ends of functions.
 
     >>> [one.modifiers for one in instructions("/*0000*/ @!P0 LDG.E.128 R4, desc[UR4][R2.64] ;\n/*0010*/ EXIT ;\n/*0020*/ NOP ;")]
     [('E', '128'), ()]
@@ -71,11 +72,9 @@ def instructions(text: str) -> list[Instruction]:
     found = []
     for address, body in _LINE.findall(text):
         parts = _CODE.match(body)
-        if parts is None:
+        if parts is None or parts[1] == _NOTHING:
             continue
         found.append(Instruction(int(address, 16), parts[1], tuple(parts[2].split(".")[1:]), body))
-    while found and found[-1].opcode == "NOP":
-        found.pop()
     return found
 
 
@@ -90,9 +89,7 @@ def counts(text: str) -> dict[str, int]:
 
 @functools.lru_cache(maxsize=512)
 def _counts(text: str) -> dict[str, int]:
-    found = _QUICK.findall(text)
-    while found and found[-1][0] == "NOP":
-        found.pop()
+    found = [one for one in _QUICK.findall(text) if one[0] != _NOTHING]
     told = {"instructions": len(found)} | {row.quantity: 0 for row in OPCODES}
     kinds = collections.Counter((opcode, modifiers, opcode in _FILLING and bool(_FILL.search(rest))) for opcode, modifiers, rest in found)
     for (opcode, modifiers, fills), number in kinds.items():

@@ -81,6 +81,10 @@ def _file_digest(path: str) -> str:
         raise Unknown(path) from error
 
 
+def _file_digest_now(path: str) -> str:
+    return _file_digest.__wrapped__(path)
+
+
 @functools.cache
 def _installed(path: str) -> bool:
     """Say whether a file is of Python itself or of an installed package."""
@@ -119,7 +123,8 @@ class _Walk:
     def _object(self, thing: Any) -> None:
         kind = type(thing)
         if hasattr(thing, "py_func") and hasattr(thing, "targetoptions"):
-            self._several("kernel", (thing.py_func, thing.targetoptions))
+            self._several("kernel", (thing.py_func, {name: value for name, value in thing.targetoptions.items() if name != "link"}))
+            self._linked(thing.targetoptions.get("link") or ())
         elif kind.__name__ == "_Intrinsic" and hasattr(thing, "_defn"):
             self._several("intrinsic", (thing._defn, getattr(thing, "_ctor_kwargs", {})))  # noqa: SLF001 - numba has no public road to it
         elif isinstance(thing, types.FunctionType):
@@ -164,8 +169,21 @@ class _Walk:
             self.say("attribute", module.__name__, name)
             self.visit(vars(module)[name], names)
 
+    def _linked(self, files: Any) -> None:
+        """Add what a kernel is linked with: files by what is in them now, and code that numba holds."""
+        for one in files:
+            if isinstance(one, str):
+                self.say("link", _file_digest_now(one))
+            elif isinstance(getattr(one, "data", None), (bytes, str)):
+                self.say("link", type(one).__qualname__, one.data)
+            else:
+                raise Unknown(type(one).__qualname__)
+
     def _class(self, kind: type) -> None:
         """Add a class: by its name, and by the file of its module where that is no part of the toolchain."""
+        if type(getattr(kind, "key", None)).__name__ == "ExternFunction":
+            # A function that is declared here and written elsewhere.
+            raise Unknown(kind.__qualname__)
         self.say("class", kind.__module__, kind.__qualname__)
         if kind.__module__.partition(".")[0] not in _TOOLCHAIN:
             path = getattr(sys.modules.get(kind.__module__), "__file__", None)

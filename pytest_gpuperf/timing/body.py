@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import sys
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.timing.clock import GRAPH, KERNEL, UNKNOWN
+from pytest_gpuperf.timing.launched import heard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from pytest_gpuperf.timing.launched import Launch
     from pytest_gpuperf.work import Work
 
 #: pytest shows the test's own lines, not the plugin's.
@@ -73,8 +76,8 @@ LAUNCHERS: tuple[Launcher, ...] = (
 OPAQUE = ("cuda.bindings", "cuda.core", "ctypes", "cffi", "cupy.cuda.graph", "cupy_backends")
 
 
-def watch_kind(call: Callable[[], Any]) -> tuple[Any, str]:
-    """Call something under a profile function and return its result and the kind of its launches.
+def watch_kind(call: Callable[[], Any], launches: list[Launch] | None = None) -> tuple[Any, str]:
+    """Call something under a profile function and return its result and the kind of its launches; those of numba's kernels are added to `launches`.
 
     Only Python frames and C functions that CPython reports are seen; a call that shows neither a known launcher nor anything
     else is unknown.
@@ -84,6 +87,9 @@ def watch_kind(call: Callable[[], Any]) -> tuple[Any, str]:
     def profile(frame: Any, event: str, argument: Any) -> None:
         if event == "call":
             module, name = frame.f_globals.get("__name__", ""), frame.f_code.co_name
+            launch = None if launches is None else heard(frame)
+            if launches is not None and launch is not None:
+                launches.append(launch)
         elif event == "c_call":
             module, name = module_of(argument), getattr(argument, "__name__", "")
         else:
@@ -99,6 +105,17 @@ def watch_kind(call: Callable[[], Any]) -> tuple[Any, str]:
     finally:
         sys.setprofile(before)
     return result, verdict(seen)
+
+
+def watched_once(call: Callable[[], Any], launches: list[Launch]) -> Callable[[], Any]:
+    """Return a call whose first use adds the launches of numba's kernels to `launches`; later uses are those of the call itself."""
+    uses = itertools.count()
+
+    def watched() -> Any:
+        # A profiler that somebody else runs is not ours to interrupt.
+        return call() if next(uses) or sys.getprofile() is not None else watch_kind(call, launches)[0]
+
+    return watched
 
 
 def asks_for_a_stream(frame: Any) -> bool:

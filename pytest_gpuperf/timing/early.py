@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 #: So many calls are looked at: as many as `deterministic` makes where nobody says otherwise.
 LOOKED = 20
+#: What an autotuner leaves at first may be another candidate's bits, or what all of them added up.
+TUNES = "(call the body before it is measured, where its first call tunes)"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ class Early:
         for one in every:
             for name, digest in one.digests.items():
                 if timed.get((one.index, name), digest) != digest:
-                    return f"{name} has other bits after {self._calls_like(one)} than after later ones, from the same inputs"
+                    tunes = f" {TUNES}" if one.call == 1 else ""
+                    return f"{name} has other bits after {self._calls_like(one)} than after later ones, from the same inputs{tunes}"
         return ""
 
     def _calls_like(self, one: Left) -> str:

@@ -20,10 +20,11 @@ from pytest_gpuperf.timing.quiet import quiet_host
 from pytest_gpuperf.values import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pytest_gpuperf.device.backend import Backend
     from pytest_gpuperf.timing.body import Body
+    from pytest_gpuperf.timing.launched import Launch
     from pytest_gpuperf.values import Listener
 
     #: Makes a stream the one that `gpuperf.stream` gives, for a block.
@@ -65,9 +66,11 @@ class Graph:
     ('graph', True)
     """
 
-    def __init__(self, body: Body, made: Captured | Reason, stream: Callable[[], int], listener: Listener | None = None) -> None:
-        """Made by `gpuperf.graph`."""
-        self.body = body
+    def __init__(
+        self, body: Body, made: Captured | Reason, stream: Callable[[], int], listener: Listener | None = None, launched: Sequence[Launch] = ()
+    ) -> None:
+        """Made by `gpuperf.graph`; `launched` are the kernels of numba's that its body was seen to launch."""
+        self.body, self.launched = body, launched
         self._made, self._stream, self._listener = made, stream, listener
         if isinstance(made, Captured):
             weakref.finalize(self, made.free).atexit = False

@@ -17,6 +17,7 @@ from pytest_gpuperf.timing.calls import check_untimed, found_failure, leave_and_
 from pytest_gpuperf.timing.clock import GRAPH
 from pytest_gpuperf.timing.conduct import is_cached, notes_on, returns_one_array
 from pytest_gpuperf.timing.host import HostTaken, take_host
+from pytest_gpuperf.timing.launched import once
 from pytest_gpuperf.timing.profile import take_profile
 from pytest_gpuperf.timing.quantities import bandwidth_of, first_call_of, sampled, tflops_of
 from pytest_gpuperf.timing.quiet import quiet_host
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from pytest_gpuperf.timing.body import Body
     from pytest_gpuperf.timing.instruments import Instruments
+    from pytest_gpuperf.timing.launched import Launch
     from pytest_gpuperf.timing.profile import Profile
     from pytest_gpuperf.timing.selfcheck import SelfCheck
     from pytest_gpuperf.values import Listener, Value
@@ -93,6 +95,8 @@ class Timed:
     details: dict[str, Any]
     failure: Exception | None = None
     profile: Profile | None = None
+    #: The kernels of numba's that a call was seen to launch.
+    launches: Sequence[Launch] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +113,7 @@ class First:
     #: How many kernels had been compiled when these calls were done, where that can be told, and whether all of them returned one and the same array.
     compiled: int | None = None
     same_result: bool = False
+    launches: Sequence[Launch] = ()
 
 
 def measure(instruments: Instruments, request: Request) -> Timed:
@@ -180,7 +185,8 @@ def first_calls(instruments: Instruments, request: Request, buffers: Buffers) ->
     changed = buffers.look_at_inouts(stream)
     buffers.early.look(0, result, stream)
     prepare(0)
-    watched, kind = watch_kind(lambda: body(0))
+    launches: list[Launch] = []
+    watched, kind = watch_kind(lambda: body(0), launches)
     backend.synchronize()
     buffers.early.look(0, watched, stream)
     del watched
@@ -209,7 +215,7 @@ def first_calls(instruments: Instruments, request: Request, buffers: Buffers) ->
         buffers.early.look(index % body.sets, result, stream)
     other = f"the device stays busy for {min(busy) * 1e6:.0f} us more after the stream {stream:#x} is idle" if min(busy) else ""
     buffers.inputs.first(stream)
-    return First(wall, host, known, kind, other, entry, changed, compiled(body), same)
+    return First(wall, host, known, kind, other, entry, changed, compiled(body), same, once(launches))
 
 
 def needs_inputs(instruments: Instruments, request: Request) -> Reason | None:
@@ -332,4 +338,4 @@ def assemble(
         "selfcheck": None if checked is None else checked.record(),
         "notes": [] if request.roof else [*taken.notes, *notes_on(request, first, taken, time, buffers)],
     }
-    return Timed(result, values, drifted, context, details, failure)
+    return Timed(result, values, drifted, context, details, failure, launches=first.launches)
