@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_gpuperf.options import Config
     from pytest_gpuperf.reference.compared import Comparison
     from pytest_gpuperf.state import State
@@ -34,6 +36,16 @@ class Gated:
             reporter.section(f"gpuperf: {title}", sep="-", cyan=True)
             for text, markup in lines(one, verbosity):
                 reporter.write_line(text, **markup)
+
+
+def prepare(config: pytest.Config, options: Config, state: Callable[[], State]) -> None:
+    """Refuse limits that cannot be read and a base that cannot be had, in one line; let a session that measures take turns with its base."""
+    if options.fail_on:
+        refuse_bad_limits(config, options)
+    if options.base and options.enabled and not config.option.collectonly:
+        from pytest_gpuperf.base import session
+
+        session.register(config, options, state)
 
 
 def refuse_bad_limits(config: pytest.Config, options: Config) -> None:

@@ -64,19 +64,15 @@ def pytest_configure(config: pytest.Config) -> None:
             refuse_unknown(options.counters, None, "gpuperf_counters")
         except BadBudget as error:
             raise pytest.UsageError(str(error)) from None
-    if options.fail_on:
-        from pytest_gpuperf.gating import refuse_bad_limits
+    if options.fail_on or options.base:
+        from pytest_gpuperf import gating
 
-        refuse_bad_limits(config, options)
+        gating.prepare(config, options, lambda: _state(config))
     config.stash[_OPTIONS] = options
     if options.sanitize and not config.option.collectonly:
         from pytest_gpuperf import sanitizing
 
         sanitizing.register(config, options, lambda: _state(config))
-    if options.base and options.enabled and not config.option.collectonly:
-        from pytest_gpuperf.base import session as base
-
-        base.register(config, options, lambda: _state(config))
     if options.enabled:
         from pytest_gpuperf import budget_files, budget_hooks
 
