@@ -13,13 +13,17 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Kernel:
-    """One numba kernel with one set of argument types: what to compile, and the block that it is launched with."""
+    """One numba kernel with one set of argument types: what to compile, and the block that it is launched with.
+
+    `simulated` are the argument types in the simulator, where these are others.
+    """
 
     name: str
     module: str
     function: Any
     signature: str
     block: tuple[int, int]
+    simulated: str = ""
 
 
 _BYTES = "uint8[::1]"
@@ -36,16 +40,17 @@ def _move(slots: str, *mask: str) -> str:
 
 def _pooling() -> Iterator[Kernel]:
     """Yield a row for each configuration and launch shape of KV compression, output in the dtype of kv, rows without gaps, pages of a power of two."""
-    # Ten addresses, then numbers.
-    decoding, prefilled = (f"void({', '.join(['int64'] * count)})" for count in (22, 24))
+    # Ten addresses, or arrays in the simulator, then numbers.
+    arrays = ", ".join([_BYTES] * 4 + ["int32[::1]"] * 5 + [_BYTES])
+    decoding, prefilled = (tuple(f"void({ten}, {', '.join(['int64'] * count)})" for ten in (", ".join(["int64"] * 10), arrays)) for count in (12, 14))
     for row in compression.CONFIGS:
         for launch in row.warps:
             shape = f"{row.name}.{launch.threads[0]}x{launch.threads[1]}"
             decode = compression.kernel_of(row, row.kv, by_row=False, packed=True, lanes=launch.lanes)
-            yield Kernel(f"decode.{shape}", "compression", decode, decoding, launch.threads)
+            yield Kernel(f"decode.{shape}", "compression", decode, decoding[0], launch.threads, decoding[1])
         shape = f"{row.name}.{compression.PREFILL[0]}x{compression.PREFILL[1]}"
         prefill = prefilling.prefill(row.ratio, row.kv, row.state, row.kv, by_row=False, lanes=compression.PREFILL[0])
-        yield Kernel(f"prefill.{shape}", "compression", prefill, prefilled, compression.PREFILL)
+        yield Kernel(f"prefill.{shape}", "compression", prefill, prefilled[0], compression.PREFILL, prefilled[1])
 
 
 KERNELS = (

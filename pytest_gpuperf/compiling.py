@@ -175,7 +175,7 @@ def _resources(runtime: Runtime, case: Case, name: str, launches: Sequence[Launc
             return Resources((), Reason("signature-unknown", f"{'.'.join(launch.place)}: {launch.unknown}"), case.device, case)
         for arch in archs:
             request = runtime.offline.request(
-                launch.kernel, launch.signature, arch, block=launch.block, dynamic_shared=launch.dynamic_shared
+                launch.kernel, runtime.offline.meant(launch.place, launch.signature), arch, block=launch.block, dynamic_shared=launch.dynamic_shared
             )
             if isinstance(request, Reason):
                 return Resources((), request, case.device, case)
@@ -190,7 +190,8 @@ def undeclared(runtime: Runtime, case: Case, launches: Iterable[tuple[tuple[str,
     """Return an error where declared kernels were launched with argument types that no KERNELS row has, and let it fail the case."""
     if not runtime.config.kernels:
         return None
-    lines = stray(launches, runtime.offline.rows)
+    offline = runtime.offline
+    lines = stray([(place, offline.meant(place, signature)) for place, signature in launches], offline.rows)
     if not lines:
         return None
     case.checks.append(Check("declared", "kernels", FAIL, "\n".join(lines)))

@@ -6,6 +6,16 @@ import fnmatch
 
 #: Patterns of node ids, less the folder; what else takes seconds is marked where it stands.
 SLOW = (
+    "test_counting.py::test_a_plain_assertion_on_two_measurements_is_judged",
+    "test_counting.py::test_the_command_line_locks_no_clock_and_flushes_caches",
+    "test_counting.py::test_without_a_gpu_no_counter_is_there_either*",
+    "test_counting_faults.py::test_an_ncu_that_is_killed_has_not_seen_that_there_was_no_kernel",
+    "test_qualify_session.py::test_a_session_without_tests_qualifies_and_writes_a_sound_record",
+    "test_lies_counters.py::test_a_comparison_takes_no_counters_of_other_inputs*",
+    "test_child.py::test_cases_of_a_task_run_once_and_in_order_and_nothing_else_does",
+    "test_child.py::test_a_plan_runs_nothing_and_says_what_there_is",
+    "test_sanitize.py::test_a_test_that_fails_there_is_unmeasured_and_one_that_skips_is_skipped",
+    "test_sanitize.py::test_the_line_of_the_test_is_told_where_a_library_made_the_call",
     "test_seeding.py::test_parent_and_child_draw_the_same",
     "test_timeout.py::test_xdist_replaces_the_worker_and_goes_on[[]spins in C with the lock]",
     "test_timeout.py::test_a_page_that_cannot_be_written_then_is_told_and_costs_no_record",

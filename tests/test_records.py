@@ -176,6 +176,20 @@ class TestRunFile:
         assert new["values"] == old["values"]
         assert new["notes"][-1].startswith("samples thinned for the reference: ")
         assert thin(run, 10**9) is run
+
+    def test_of_checks_a_thinned_run_has_one_a_kind_and_each_that_failed(self):
+        run = make_run()
+        passed = [{"kind": "identical", "name": f"identical {number}", "verdict": "PASS", "detail": f"{number} elements"} for number in range(1, 400)]
+        failed = {"kind": "identical", "name": "identical 400", "verdict": "FAIL", "detail": "bits differ"}
+        run["cases"][0]["checks"] = [*passed, failed]
+        small = thin(run, len(json.dumps(run, separators=(",", ":"))) - 1000)
+        assert small["cases"][0]["checks"] == [
+            {"kind": "identical", "name": "399 checks", "verdict": "PASS", "detail": "the first: 1 elements"}, failed,
+        ]  # fmt: skip
+        assert validate(small) == []
+
+    def test_a_run_that_cannot_be_small_enough_is_refused(self):
+        run = make_run(each=200)
         with pytest.raises(RunFileError, match="bytes with one sample a round; a reference may have 1,000"):
             thin(run, 1000)
 

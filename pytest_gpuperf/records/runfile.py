@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_gpuperf.errors import RunFileError
+from pytest_gpuperf.reasons import PASS
 from pytest_gpuperf.records.account import account_problems
 from pytest_gpuperf.records.collection import without_collection
 from pytest_gpuperf.records.journal import refuse_other_schema
@@ -78,10 +79,14 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def thin(run: dict[str, Any], limit_bytes: int = 2_000_000) -> dict[str, Any]:
-    """Return a run whose file is at most `limit_bytes`: every k-th sample of every round is kept, and the notes say so.
+    """Return a run whose file is at most `limit_bytes`, and which says what it lacks.
 
-    The values and their intervals stay those of all samples. RunFileError where the run is too large even with one sample a round.
+    Checks that passed in one case are counted by their kind, opcodes of machine code go, and of the samples every k-th of every round is kept. The
+    values and their intervals stay those of all samples. RunFileError where the run is too large even with one sample a round.
     """
+    if len(dumps(run).encode()) <= limit_bytes:
+        return run
+    run = run | {"cases": [_counted(case) for case in run["cases"]]}
     size = len(dumps(run).encode())
     if size <= limit_bytes:
         return run
@@ -159,6 +164,19 @@ def _all_rounds(run: dict[str, Any]) -> list[list[list[int]]]:
     return [
         measurement["samples"]["rounds"] for case in run["cases"] for measurement in case["measurements"] if measurement["samples"] is not None
     ]
+
+
+def _counted(case: dict[str, Any]) -> dict[str, Any]:
+    """Return a case whose passed checks are one a kind, and whose machine code has no opcodes."""
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for check in case["checks"]:
+        kinds.setdefault(check["kind"] if check["verdict"] == PASS else f"{id(check)}", []).append(check)
+    checks = [
+        same[0] if len(same) == 1 else same[0] | {"name": f"{len(same)} checks", "detail": f"the first: {same[0]['detail']}"}
+        for same in kinds.values()
+    ]
+    compiled = [one | {"opcodes": None} for one in case.get("compiled") or ()]
+    return case | {"checks": checks} | ({"compiled": compiled} if compiled else {})
 
 
 def _with_every(run: dict[str, Any], step: int) -> dict[str, Any]:

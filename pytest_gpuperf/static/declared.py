@@ -19,7 +19,10 @@ _NEEDS = ("name", "function", "signature")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Declared:
-    """One row: the module that declares it, its name, the kernel, its signature in the normal spelling, and its launch: threads of a block (None: not said), bytes of dynamic shared memory."""
+    """One row: the module that declares it, its name, the kernel, its signature in the normal spelling, and its launch: threads of a block (None: not said), bytes of dynamic shared memory.
+
+    `simulated` is the signature that a launch has in numba's simulator, where that is another: of a kernel that takes addresses, say, and arrays there.
+    """
 
     module: str
     name: str
@@ -28,6 +31,7 @@ class Declared:
     block: int | None
     place: tuple[str, str]
     dynamic_shared: int = 0
+    simulated: str = ""
 
 
 def is_row(thing: object) -> bool:
@@ -61,10 +65,24 @@ def read_rows(modules: Iterable[str], normal: Callable[[str], str], place_of: Ca
     `normal` spells a signature as launches are spelled, `place_of` gives module and qualified name of a kernel.
     """
     return tuple(
-        Declared(name, row.name, row.function, normal(row.signature), block_of(row), place_of(row.function), shared_of(row))
+        Declared(name, row.name, row.function, normal(row.signature), block_of(row), place_of(row.function), shared_of(row), normal(_simulated(row)))
         for name in modules
         for row in _rows_of(name)
     )
+
+
+def _simulated(row: Any) -> str:
+    return str(getattr(row, "simulated", ""))
+
+
+def meant(place: tuple[str, str], signature: str, declared: Iterable[Declared]) -> str:
+    """Return what a signature that a kernel has in the simulator is on a device, as its row says; it itself where no row says so.
+
+    >>> row = Declared("kernels", "scale", None, "void(int64)", 128, ("kernels.toolbox", "scale"), simulated="void(uint8[::1])")
+    >>> meant(("kernels.toolbox", "scale"), "void(uint8[::1])", [row]), meant(("kernels.toolbox", "scale"), "void(float64)", [row])
+    ('void(int64)', 'void(float64)')
+    """
+    return next((row.signature for row in declared if row.place == place and row.simulated == signature != ""), signature)
 
 
 def _rows_of(name: str) -> Sequence[Any]:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.reasons import Reason
 from pytest_gpuperf.static.architectures import architecture, occupancy
-from pytest_gpuperf.static.asking import request_for
+from pytest_gpuperf.static.asking import request_for, simulates
 from pytest_gpuperf.static.compiling import Compiler
-from pytest_gpuperf.static.declared import read_rows
+from pytest_gpuperf.static.declared import meant, read_rows
 from pytest_gpuperf.static.model import plain
 
 if TYPE_CHECKING:
@@ -97,6 +97,10 @@ class Offline:
         if self._compiler is None:
             self._compiler = Compiler()
         return self._compiler.compile(requests)
+
+    def meant(self, place: tuple[str, str], signature: str) -> str:
+        """Return the signature that a launch has on a device, where the simulator's is another and a declared row says so."""
+        return meant(place, signature, self.rows) if simulates() else signature
 
     def close(self) -> None:
         """End the children."""
