@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from importlib import metadata
+from pathlib import Path
 
 #: What a compilation depends on: the name by which it is told, and its distribution, which for another CUDA may have a suffix.
 _DISTRIBUTIONS = (
@@ -39,6 +41,24 @@ def versions() -> dict[str, str]:
                 continue
             break
     return found
+
+
+def unversioned(found: dict[str, str]) -> list[tuple[str, int, int]]:
+    """Return which libraries compile, with size and time of each, of those whose version nobody says: of a toolkit that pip has not installed."""
+    lacking = [name for name in ("nvvm", "nvjitlink") if name not in found]
+    return [one for one in map(_library, lacking) if one is not None]
+
+
+@functools.cache
+def _library(name: str) -> tuple[str, int, int] | None:
+    try:
+        from cuda.pathfinder import load_nvidia_dynamic_lib
+
+        path = Path(str(load_nvidia_dynamic_lib("nvJitLink" if name == "nvjitlink" else name).abs_path)).resolve()
+        about = path.stat()
+    except Exception:  # noqa: BLE001 - what is not found does not compile either
+        return None
+    return str(path), about.st_size, about.st_mtime_ns
 
 
 def missing(found: dict[str, str] | None = None) -> Missing | None:
