@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.budgets.architectures import for_arch, glob_matches, names_architecture
@@ -113,10 +114,12 @@ def unknown(glob: str) -> str | None:
 
     >>> unknown("sm_9*"), unknown("H200*")
     (None, None)
+    >>> unknown("sm90").partition(";")[0]
+    "unknown architecture 'sm90'"
     >>> unknown("sm_90a")
     "unknown architecture 'sm_90a'; nearest 'sm_90'; known: sm_75, sm_80, sm_86, sm_87, sm_89, sm_90, sm_100, sm_103, sm_110, sm_120, sm_121"
     """
-    if not names_architecture(glob) or any(glob_matches(glob, row.name, None) for row in ARCHITECTURES):
+    if not re.match(r"sm_|sm\d", glob.casefold()) or any(glob_matches(glob, row.name, None) for row in ARCHITECTURES):
         return None
     try:
         architecture(glob)

@@ -89,7 +89,10 @@ def _unloadable() -> Missing | None:
         nvvm.NVVM()
     except Exception as error:  # noqa: BLE001 - numba raises what its search for libraries raises
         return Missing("no-compiler", f"NVVM does not load ({str(error).splitlines()[0] if str(error) else type(error).__name__}): {EXTRA}")
-    if not driver._have_nvjitlink():  # noqa: SLF001 - what numba itself asks
+    linker = getattr(driver, "_have_nvjitlink", None)  # what numba itself asks
+    if linker is None:
+        return Missing("toolchain", f"the numba.cuda that is imported is not that of a current numba-cuda: {EXTRA}")
+    if not linker():
         return Missing("no-compiler", f"nvJitLink does not load: {EXTRA}")
     return None
 
