@@ -87,8 +87,8 @@ def served(kernel: Any, signature: str) -> str:
     """Return the signature of the code that numba launches for arguments of a signature: where the decorator has signatures, one of those; Refused where none fits."""
     from numba.cuda.core import sigutils
 
-    known = [tuple(sigutils.normalize_signature(text)[0]) for text in declared(kernel)]
     try:
+        known = [tuple(sigutils.normalize_signature(text)[0]) for text in declared(kernel)]
         asked = tuple(sigutils.normalize_signature(signature)[0])
     except Exception:  # noqa: BLE001 - `build` says what is wrong with it
         return signature

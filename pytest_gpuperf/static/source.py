@@ -51,7 +51,7 @@ def _sources(kernel: Any) -> str | None:
             for path in sorted(extending()):
                 walk.say("module", _file_digest(path))
             found = walk.found.hexdigest()
-        except Unknown:
+        except (Unknown, RecursionError):
             found = None
         _walked[id(kernel)] = kernel, found
     return _walked[id(kernel)][1]
