@@ -139,7 +139,8 @@ def arch_of(runtime: Runtime) -> str | None:
 
 def note(case: Case, one: Compiled, measurement: str | None) -> None:
     """Remember what was compiled for a case, each once, with the measurements that it was for."""
-    key = (one.kernel, one.arch, one.signature, one.block, one.dynamic_shared)
+    # Two kernels may have one name: their code tells them apart.
+    key = (one.kernel, one.arch, one.signature, one.block, one.dynamic_shared, one.code_hash)
     found = case.compiled.setdefault(key, (one, []))
     if measurement is not None and measurement not in found[1]:
         found[1].append(measurement)

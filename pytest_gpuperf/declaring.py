@@ -31,6 +31,8 @@ def refuse_unknown_names(options: Config) -> None:
     from pytest_gpuperf.errors import StaticError
     from pytest_gpuperf.static.architectures import architecture
 
+    if not options.archs:
+        raise pytest.UsageError("--gpuperf-archs: names no architecture, as sm_90")
     try:
         for name in options.archs:
             architecture(name)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import TYPE_CHECKING, Any
 
-from pytest_gpuperf.budgets.architectures import for_arch, names_architecture
+from pytest_gpuperf.budgets.architectures import for_arch, glob_matches, names_architecture
 from pytest_gpuperf.budgets.judge import Judgement, judge, unjudged
 from pytest_gpuperf.errors import BadBudget, StaticError
 from pytest_gpuperf.metrics import is_compiled, metric
 from pytest_gpuperf.reasons import FAIL, Reason
+from pytest_gpuperf.static.architectures import ARCHITECTURES, architecture
 from pytest_gpuperf.static.versions import differs
 from pytest_gpuperf.values import Value
 
@@ -82,6 +84,10 @@ class Resources:
         return [one for group in groups.values() for one in self._group(measurement, group)]
 
     def _group(self, measurement: str, group: Sequence[Budget]) -> list[Judgement]:
+        strange = [(one, message) for one in group if (message := unknown(one.glob))]
+        if strange:
+            # It would never be judged anywhere.
+            return [Judgement(one, measurement, FAIL, f"{one.limit.quantity}: {message}") for one, message in strange]
         if self.hole is not None or not self.compiled:
             general = for_any(group)
             return [unjudged(one, measurement, self.hole or Reason("no-launch-seen")) for one in general]
@@ -101,6 +107,25 @@ class Resources:
         if self.device is None and not names_architecture(budget.glob):
             return Reason("no-gpu", f"the limit is for {budget.glob}, and there is no GPU; a limit for {archs} has its name as the key")
         return Reason("other-device", f"the limit is for {budget.glob}, compiled was {archs}")
+
+
+def unknown(glob: str) -> str | None:
+    """Return what is wrong with a glob that is meant for architectures and matches none of them; None for every other one.
+
+    >>> unknown("sm_9*"), unknown("H200*")
+    (None, None)
+    >>> unknown("sm90").partition(";")[0]
+    "unknown architecture 'sm90'"
+    >>> unknown("sm_90a")
+    "unknown architecture 'sm_90a'; nearest 'sm_90'; known: sm_75, sm_80, sm_86, sm_87, sm_89, sm_90, sm_100, sm_103, sm_110, sm_120, sm_121"
+    """
+    if not re.match(r"sm_|sm\d", glob.casefold()) or any(glob_matches(glob, row.name, None) for row in ARCHITECTURES):
+        return None
+    try:
+        architecture(glob)
+    except StaticError as error:
+        return str(error)
+    return None
 
 
 def for_any(group: Sequence[Budget]) -> list[Budget]:

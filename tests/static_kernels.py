@@ -30,6 +30,21 @@ def declared(x, y):
     y[cuda.grid(1)] = helper(x[cuda.grid(1)], float32(2))
 
 
+@cuda.jit(["void(float32[:], float32[:])", "void(int32[:], int32[:])"])
+def chosen(x, y):
+    y[cuda.grid(1)] = x[cuda.grid(1)]
+
+
+@cuda.jit("float32(float32)", device=True)
+def narrow(x):
+    return x * float32(3)
+
+
+@cuda.jit
+def narrowed(x, y):
+    y[cuda.grid(1)] = narrow(x[cuda.grid(1)])
+
+
 @cuda.jit
 def unwritable(x, y):
     y[0] = x[0] + "text"

@@ -210,6 +210,7 @@ def test_without_a_device_the_most_general_glob_stands_for_all_and_nothing_is_fo
         ([], r"here: time=\[\] holds no limit"),
         ({"H200": []}, r"here: time=\[\] holds no limit"),
         ({"": "<= 1 us"}, "here: time: '' is no device glob"),
+        ({"sm_90": "<= 1 us"}, "here: time: 'sm_90' is an architecture, which only limits on machine code have; name a device, as 'H200'"),
         ({200: "<= 1 us"}, "here: time: 200 is no device glob; write as 'H200' or '\\*'"),
         ({"H200": 12}, "here: time=12: a limit is a string"),
         ([["<= 1 us"]], "a limit is a string"),

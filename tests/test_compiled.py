@@ -134,7 +134,7 @@ def test_a_limit_for_another_architecture_is_not_applicable(pytester):
     done = run(
         pytester,
         """
-        @pytest.mark.gpuperf(registers={"sm_80": "<= 10"}, stack={"A100*": "== 0"}, spills={"fake*": "== 0", "sm_80": "== 4"})
+        @pytest.mark.gpuperf(registers={"sm_80": "<= 10"}, stack={"A100*": "== 0"}, spills={"fake*": "== 0", "sm_80": "== 4"}, local={"sm_90a": "== 0"})
         def test_it(gpuperf):
             gpuperf.measure(scale[1, 32], A, np.float32(1))
         """,
@@ -143,6 +143,8 @@ def test_a_limit_for_another_architecture_is_not_applicable(pytester):
     assert found["registers"] == ("NOT-APPLICABLE", "sm_80")
     assert found["stack"] == ("NOT-APPLICABLE", "A100*")
     assert found["spills"][1] != "sm_80"
+    # One for no architecture at all would be judged nowhere.
+    assert ("FAIL", "local: unknown architecture 'sm_90a'; nearest 'sm_90'") in [(verdict, message.partition("; known")[0]) for verdict, message in judged(done, "test_it")]
 
 
 def test_an_undeclared_launch_is_an_error_that_names_the_argument(pytester):

@@ -39,6 +39,7 @@ def test_what_cannot_be_compiled_is_told_in_one_line(call, story, pytester):
     ("option", "story"),
     [
         ("--gpuperf-archs=sm_90,sm_91", "--gpuperf-archs: unknown architecture 'sm_91'; nearest 'sm_90'"),
+        ("--gpuperf-archs=,", "--gpuperf-archs: names no architecture, as sm_90"),
         ("--gpuperf-kernels=tolbox", "--gpuperf-kernels: there is no module 'tolbox'"),
     ],
 )

@@ -62,6 +62,8 @@ def test_a_kernel_without_machine_code_says_nothing_of_it():
         ([{}], [{}], "environment"),
         ([{}], [{"code_hash": "cd"}], "code"),
         ([{}, {"kernel": "other"}], [{}], ""),
+        # Two kernels of one name.
+        ([{"code_hash": "cd"}, {}], [{}], ""),
         ([{"code_hash": None}], [{"code_hash": None}], ""),
         ([], [], ""),
     ],

@@ -226,6 +226,13 @@ class TestCompiled:
         assert only(compare(of("cd"), of("ab"))).same_code is False
         assert only(compare(of(None), of("ab"))).same_code is None
 
+    def test_of_two_kernels_of_one_name_neither_hides_the_other(self):
+        def of(code):
+            return run_of(measured(A) | {"compiled": [compiled(code=code), compiled(code="ab")]})
+
+        assert only(compare(of("cd"), of("cd"))).same_code is True
+        assert only(compare(of("ef"), of("cd"))).same_code is False
+
 
 def hostile():
     reference = run_of(measured(C), measured(A))

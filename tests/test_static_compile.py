@@ -177,8 +177,23 @@ def test_a_function_can_be_carried(compiler):
     assert (one.error, one.quantities["loads_32"]) == (None, 1)
 
 
+def test_a_kernel_whose_decorator_has_signatures_is_the_one_that_numba_launches(compiler):
+    strided, none, own = compiler.compile(
+        [asked("declared", signature="void(float64[:], float64[:])"), asked("chosen", signature="void(float32[:, :], int32[:])"), asked("chosen")]
+    )
+    assert (strided.quantities["f64"], strided.signature.count("float32, 1, 'C'")) == (0, 2)
+    assert (own.quantities["loads_32"], own.signature.count("float32, 1, 'A'")) == (1, 2)
+    assert none.error == "chosen on sm_90: its decorator has 2 signatures, and none is for void(float32[:, :], int32[:])"
+
+
+def test_a_helper_that_is_declared_for_some_types_is_compiled_for_these(compiler):
+    one = compiler.compile([asked("narrowed", signature="void(float64[::1], float32[::1])")])[0]
+    assert "DMUL" not in one.sass
+    assert "FMUL" in one.sass
+
+
 def test_kernels_of_a_module(compiler):
-    assert [row.name for row in compiler.kernels(MODULE, "sm_90")] == ["declared"]
+    assert [row.name for row in compiler.kernels(MODULE, "sm_90")] == ["declared", "chosen", "chosen.1"]
     assert compiler.compile(compiler.kernels(MODULE, "sm_90"))[0].quantities["loads_32"] == 1
     rows = {row.name: row for row in compiler.kernels("kernels", "sm_80")}
     assert rows["accept.int32"].block == 256

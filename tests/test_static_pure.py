@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 import re
+import sys
 import types
 from pathlib import Path
 
@@ -14,9 +15,10 @@ import pytest
 
 from pytest_gpuperf import StaticError
 from pytest_gpuperf.reasons import REASONS
-from pytest_gpuperf.static import answers, cache, disassemble, elf, sass, source, toolchain
+from pytest_gpuperf.static import answers, cache, disassemble, elf, find, offline, sass, source, toolchain
 from pytest_gpuperf.static.architectures import ARCHITECTURES, architecture, blocks, occupancy
 from pytest_gpuperf.static.model import INSTRUCTIONS, QUANTITIES, Compiled, Reference, Request, compiled_of, plain, request_of
+from pytest_gpuperf.timing.launched import text_of
 
 #: (architecture, threads, registers, shared bytes, barriers, blocks of a multiprocessor) as cudaOccMaxActiveBlocksPerMultiprocessor of CUDA 13.0 has them.
 KNOWN = (
@@ -82,6 +84,8 @@ LINES = {
     "F2F.F64.F32 R2, R0": {"f64"},
     "I2F.F64 R2, R0": {"f64"},
     "F2F.BF16.F32 R2, R0": set(),
+    "REDG.E.ADD.F64.RN.STRONG.GPU desc[UR4][R2.64], R4": {"f64"},
+    "REDG.E.ADD.F32.FTZ.RN.STRONG.GPU desc[UR4][R2.64], R4": set(),
     "EXIT": set(),
 }  # fmt: skip
 
@@ -171,6 +175,42 @@ def test_the_store_gives_back_what_it_was_given_and_nothing_else(tmp_path):
     cache.save(tmp_path / "file", "abcd", code)
 
 
+def test_a_store_that_cannot_be_used_is_empty_and_nothing_is_left_in_it(monkeypatch, tmp_path):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    cache.save(tmp_path, "abcd", cache.Code(b"bytes", "entry", "ptx", 4, {}))
+    assert [*tmp_path.rglob("*")] == [tmp_path / "ab"]
+    monkeypatch.setattr(Path, "is_file", full)
+    assert not cache.has(tmp_path, "abcd")
+
+
+def test_the_store_of_a_user_without_a_home_is_for_a_while(monkeypatch):
+    for name in ("GPUPERF_STATIC_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(cache.os.path, "expanduser", lambda path: path)
+    assert cache.default() == Path(cache.tempfile.gettempdir()) / "pytest-gpuperf" / "static"
+
+
+def test_a_row_is_found_by_its_name_and_a_module_by_its_file(monkeypatch, tmp_path):
+    for number in (1, 2):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "twice.py").write_text(f"from types import SimpleNamespace as Row\nONE, NUMBER = object(), {number}\nKERNELS = [Row(name=name, function=one) for name, one in [('a', ONE), ('b', ONE), ('b', ONE), ('c', 1), ('c', 2)]]\n")
+    monkeypatch.setitem(sys.modules, "twice", types.ModuleType("twice"))
+    files = [str(tmp_path / str(number) / "twice.py") for number in (1, 2, 1)]
+    assert [find.load("twice", file).NUMBER for file in files] == [1, 2, 1]
+    assert find.find(Reference("row", "twice", "b", files[0])) is sys.modules["twice"].ONE
+    with pytest.raises(offline.Refused, match=r"^twice\.KERNELS has two kernels named 'c': give each row a name of its own$"):
+        find.find(Reference("row", "twice", "c", files[0]))
+
+
+def test_an_array_that_is_not_aligned_has_no_text():
+    numbas = pytest.importorskip("numba").types
+    assert text_of(numbas.Array(numbas.float32, 1, "C")) == "float32[::1]"
+    assert text_of(numbas.Array(numbas.float32, 1, "C", aligned=False)) == ""
+
+
 def test_the_store_is_where_the_environment_says(monkeypatch, tmp_path):
     monkeypatch.setenv("GPUPERF_STATIC_CACHE", str(tmp_path))
     assert cache.default() == tmp_path
@@ -192,8 +232,14 @@ class Shape:
 
 
 BASE = """
-import types
+import collections, enum, types
 LIMIT = 4
+SQUARE = np.ones((2, 2))
+ONE = 1
+class Lane(enum.IntEnum):
+    FIRST = ONE
+Lane.__module__ = Shape.__module__
+ends = collections.namedtuple("ends", "near far", module=Shape.__module__)(1, 2)
 TABLE = np.arange(4)
 SHAPE = Shape(8)
 space = types.SimpleNamespace(deep=lambda a: a + 1)
@@ -203,7 +249,7 @@ def helper(a):
 inner = Kernel(lambda a: helper(a) + TABLE[0] + SHAPE.lanes)
 def make(width):
     def body(x, y=5):
-        return inner(x) + width + space.deep(x) + (x in {"a", "b"})
+        return inner(x) + width + space.deep(x) + (x in {"a", "b"}) + SQUARE[0, 0] + Lane.FIRST + ends.near
     return body
 kernel = Kernel(make(16), fastmath=False)
 """
@@ -220,7 +266,7 @@ def digest_of(text, signature="void()"):
     ("old", "new"),
     [
         ("LIMIT = 4", "LIMIT = 5"), ("make(16)", "make(17)"), ("y=5", "y=6"), ("a * LIMIT", "a - LIMIT"), ("fastmath=False", "fastmath=True"),
-        ("np.arange(4)", "np.arange(1, 5)"), ("SHAPE = Shape(8)", "SHAPE = Shape(9)"), ("a + 1", "a + 2"), ('{"a", "b"}', '{"a", "c"}'), ("helper(a) +", "helper(a) -"),
+        ("np.arange(4)", "np.arange(1, 5)"), ("np.ones((2, 2))", "np.ones((2, 2), order='F')"), ("ONE = 1", "ONE = 2"), ('"near far"', '"far near"'), ("SHAPE = Shape(8)", "SHAPE = Shape(9)"), ("a + 1", "a + 2"), ('{"a", "b"}', '{"a", "c"}'), ("helper(a) +", "helper(a) -"),
     ],
 )  # fmt: skip
 def test_whatever_is_compiled_in_is_in_the_key(old, new):
@@ -238,6 +284,22 @@ def test_what_is_not_compiled_in_is_not_in_the_key():
 def test_lines_count_where_the_code_has_them():
     lined = BASE.replace("fastmath=False", "lineinfo=True")
     assert digest_of("\n\n" + lined) != digest_of(lined)
+
+
+def test_a_helper_that_is_declared_for_some_types_counts_with_these():
+    def text(signature):
+        return BASE + f"inner._can_compile = False\ninner.overloads = {{1: types.SimpleNamespace(signature={signature!r})}}\n"
+
+    assert digest_of(text("float32(float32)")) != digest_of(text("float32(float64)")) is not None
+
+
+def test_what_is_installed_counts_with_all_that_it_refers_to(monkeypatch):
+    monkeypatch.setattr(source, "_packages", lambda: frozenset({str(Path(__file__).parent)}))
+    for asked in (source._installed, source._of_python):
+        monkeypatch.setattr(source, asked.__name__, asked.__wrapped__)
+    assert source._installed(__file__)
+    assert digest_of(BASE) == digest_of(BASE) is not None
+    assert len({digest_of(BASE.replace(*change)) for change in (("", ""), ("make(16)", "make(17)"), ("LIMIT = 4", "LIMIT = 5"))}) == 3
 
 
 def test_what_cannot_be_told_has_no_key():

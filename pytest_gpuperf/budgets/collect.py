@@ -87,6 +87,10 @@ def read_limits(
             if not isinstance(glob, str) or not glob:
                 message = f"{where}: {quantity}: {glob!r} is no device glob; write as 'H200' or '*'"
                 raise BadBudget(message)
+            if glob.casefold().startswith("sm_") and not is_compiled(quantity):
+                # No device has such a name: the limit would be judged nowhere.
+                message = f"{where}: {quantity}: {glob!r} is an architecture, which only limits on machine code have; name a device, as 'H200'"
+                raise BadBudget(message)
             listed = texts if isinstance(texts, (list, tuple)) else [texts]
             if not listed:
                 message = f"{where}: {quantity}=[] holds no limit"

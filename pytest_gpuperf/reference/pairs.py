@@ -109,8 +109,13 @@ def same_code(new: Side, old: Side) -> bool | None:
 def compiled_code(side: Side) -> dict[str, str] | None:
     """Return the hashes of the kernels that were compiled for a measurement, by kernel, architecture and signature; None where any is not known."""
     records = [one for one in side.case.get("compiled") or [] if side.measurement["name"] in one["measurements"]]
-    hashes = {identity(one): one["code_hash"] for one in records}
-    return hashes if hashes and all(hashes.values()) else None
+    hashes: dict[str, set[str]] = {}
+    for one in records:
+        if not one["code_hash"]:
+            return None
+        # Kernels of several modules may have one name.
+        hashes.setdefault(identity(one), set()).add(one["code_hash"])
+    return {name: " ".join(sorted(found)) for name, found in hashes.items()} or None
 
 
 def identity(compiled: Record) -> str:

@@ -130,7 +130,8 @@ def _compiled(run: Record) -> dict[tuple[Any, ...], Record]:
     found: dict[tuple[Any, ...], Record] = {}
     for case in run["cases"]:
         for record in case.get("compiled") or ():
-            key = (*identity(record), record.get("block"))
+            # By its code too: kernels of several modules may have one name.
+            key = (*identity(record), record.get("block"), record.get("code_hash"))
             if key not in found or record.get("ptx"):
                 found[key] = record
     return found

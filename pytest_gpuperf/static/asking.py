@@ -39,9 +39,8 @@ def reference_to(kernel: Any, declared: Sequence[Declared], signature: str = "")
         payload = _pickled(function)
         if payload is not None:
             return Reference("pickle", str(module or ""), qualname, payload=payload)
-    return Reason(
-        "kernel-unnamed", f"{qualname or type(kernel).__name__} is made inside a function, so another process cannot find it by name"
-    )
+    why = "is made inside a function" if "<locals>" in qualname else f"is not what {module} has by that name"
+    return Reason("kernel-unnamed", f"{qualname or type(kernel).__name__} {why}, so another process cannot find it by name")
 
 
 def _listed(kernel: Any) -> Reference | None:

@@ -31,14 +31,24 @@ def default() -> Path:
     """Return the folder of the store: GPUPERF_STATIC_CACHE, else a folder of the user's cache directory."""
     asked = os.environ.get("GPUPERF_STATIC_CACHE")
     if asked:
-        return Path(asked)
+        return Path(os.path.expanduser(asked))  # noqa: PTH111 - Path's own raises where there is no home
     home = os.environ.get("XDG_CACHE_HOME") or (os.environ.get("LOCALAPPDATA") if os.name == "nt" else None) or "~/.cache"
-    return Path(home).expanduser() / "pytest-gpuperf" / "static"
+    home = os.path.expanduser(home)  # noqa: PTH111 - as above
+    # A container's user may have neither HOME nor an entry of its own.
+    return Path(tempfile.gettempdir() if home.startswith("~") else home) / "pytest-gpuperf" / "static"
 
 
 def path_of(folder: str | Path, key: str) -> Path:
     """Return the file of a key."""
     return Path(folder) / key[:2] / f"{key}.z"
+
+
+def has(folder: str | Path, key: str) -> bool:
+    """Say whether a key is stored; a folder that cannot be looked into has nothing."""
+    try:
+        return path_of(folder, key).is_file()
+    except OSError:
+        return False
 
 
 def load(folder: Path, key: str) -> Code | None:
@@ -59,6 +69,10 @@ def save(folder: Path, key: str, code: Code) -> None:
     with contextlib.suppress(OSError):
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=target.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(packed)
-        Path(name).replace(target)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(packed)
+            Path(name).replace(target)
+        except OSError:
+            # A full disk is not made fuller.
+            Path(name).unlink(missing_ok=True)

@@ -65,19 +65,21 @@ def _keys(task: dict[str, Any], first: dict[str, Any], versions: dict[str, str])
     """Answer the keys of a kernel by architecture, None where its sources cannot be told, and for which the store has it; or the error."""
     try:
         kernel = offline.kernel_of(find.find(Reference(**task["reference"])), task["options"])
+        signature = offline.served(kernel, task["signature"])
     except offline.Refused as error:
         return {"error": str(error)}
-    keys = {arch: _key(kernel, task["signature"], arch, versions) for arch in task["archs"]}
-    return {"keys": keys, "stored": [arch for arch, key in keys.items() if key and cache.path_of(first["cache"], key).is_file()]}
+    keys = {arch: _key(kernel, signature, arch, versions) for arch in task["archs"]}
+    return {"signature": signature, "keys": keys, "stored": [arch for arch, key in keys.items() if key and cache.has(first["cache"], key)]}
 
 
 def _compile(task: dict[str, Any], _first: dict[str, Any], _versions: dict[str, str]) -> dict[str, Any]:
     """Answer what a kernel was compiled to, by architecture; or the error."""
     try:
         kernel = offline.kernel_of(find.find(Reference(**task["reference"])), task["options"])
+        signature = offline.served(kernel, task["signature"])
     except offline.Refused as error:
         return {"error": str(error)}
-    built = offline.build(kernel, task["signature"], task["archs"])
+    built = offline.build(kernel, signature, task["archs"])
     return {"built": {arch: _told(one) for arch, one in zip(task["archs"], built, strict=True)}}
 
 
@@ -90,6 +92,8 @@ def _told(built: offline.Built | offline.Refused) -> dict[str, Any]:
 def _key(kernel: Any, signature: str, arch: str, versions: dict[str, str]) -> str | None:
     settings = sorted((name, value) for name, value in os.environ.items() if name.startswith("NUMBA_") and name not in _HARMLESS)
     about = {
+        "config": offline.settings(_HARMLESS),
+        "libraries": toolchain.unversioned(versions),
         "signature": signature,
         "arch": arch,
         "versions": versions,

@@ -79,6 +79,7 @@ class Compiler:
         """
         for request in requests:
             architecture(request.arch)
+        requests = [*requests]
         groups: dict[str, list[int]] = {}
         for place, request in enumerate(requests):
             groups.setdefault(_same(request), []).append(place)
@@ -92,7 +93,7 @@ class Compiler:
         )
         return [answer for answer in answers if answer is not None]
 
-    def _stored(self, requests: Sequence[Request], groups: list[list[int]], found: list[_Found]) -> list[list[int]]:
+    def _stored(self, requests: list[Request], groups: list[list[int]], found: list[_Found]) -> list[list[int]]:
         """Fill in what the store has, and return the places that are left, those of one kernel together."""
         loaded: dict[str, cache.Code | None] = {}
         told = self._pool.run([_task("keys", [requests[place] for place in places]) for places in groups], workers=1)
@@ -103,6 +104,8 @@ class Compiler:
                 elif "error" in answer:
                     found[place].answer = refused(requests[place], answer["error"], self._pool.versions)
                 else:
+                    # A kernel whose decorator has signatures is launched as one of those.
+                    requests[place] = dataclasses.replace(requests[place], signature=answer["signature"])
                     key = found[place].key = answer["keys"][requests[place].arch]
                     if requests[place].arch in answer["stored"]:
                         if key not in loaded:

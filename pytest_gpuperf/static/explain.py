@@ -99,10 +99,14 @@ def cause_of(slower: float, here: list[Record], there: list[Record]) -> str:
     >>> kernel = {"kernel": "decode", "arch": "sm_90", "signature": "void()", "code_hash": "ab"}
     >>> cause_of(0.08, [kernel], [kernel]), cause_of(0.08, [kernel], [{**kernel, "code_hash": "cd"}]), cause_of(0.08, [kernel], [])
     ('environment', 'code', '')
+    >>> cause_of(0.08, [{**kernel, "code_hash": "cd"}, kernel], [kernel])
+    ''
     """
     mine = {identity(one): one for one in here}
     theirs = {identity(one): one for one in there}
     known = all(one.get("code_hash") for one in (*here, *there))
+    # Two kernels of one name cannot be told apart in another run.
+    known &= all(same_code(one, by_name[identity(one)]) for records, by_name in ((here, mine), (there, theirs)) for one in records)
     if not slower or not mine or mine.keys() != theirs.keys() or not known:
         return ""
     return "environment" if all(same_code(mine[key], theirs[key]) for key in mine) else "code"

@@ -6,6 +6,7 @@ import base64
 import functools
 import importlib
 import importlib.util
+import os
 import pickle
 import sys
 from pathlib import Path
@@ -34,7 +35,11 @@ def find(reference: Reference) -> Any:
             raise Refused(message) from error
     module = load(reference.module, reference.path)
     if reference.kind == "row":
-        rows = {str(row.name): row for row in getattr(module, ROWS, ())}
+        listed = getattr(module, ROWS, ())
+        rows = {str(row.name): row for row in listed}
+        if any(str(row.name) == reference.qualname and row.function is not rows[reference.qualname].function for row in listed):
+            message = f"{reference.module}.{ROWS} has two kernels named {reference.qualname!r}: give each row a name of its own"
+            raise Refused(message)
         if reference.qualname not in rows:
             message = f"no row {reference.qualname!r} in {reference.module}.{ROWS}{nearest(reference.qualname, [*rows]) if rows else ''}"
             raise Refused(message)
@@ -50,6 +55,9 @@ def load(name: str, path: str = "") -> types.ModuleType:
     """Return a module by its name, or from its file where it is not importable by that; Refused says why it cannot be imported."""
     try:
         found = sys.modules.get(name) if name != "__main__" else None
+        if path and found is not None and os.path.realpath(getattr(found, "__file__", None) or "") != os.path.realpath(path):
+            # Another file that was imported by the same name.
+            found = None
         found = found or _by_path(name, path) or importlib.import_module(name)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):

@@ -68,14 +68,62 @@ def prepare() -> None:
     def note(self: Any, signature: Any) -> None:
         _declared.setdefault(id(self), (self, []))[1].append(str(signature))
 
+    def only(self: Any, val: bool = True) -> None:
+        # Of a helper that has signatures numba casts arguments to them; a kernel has none compiled here.
+        if self.targetoptions.get("device"):
+            self._can_compile = not val
+
     driver._Linker._get_linker_options = reporting  # noqa: SLF001
     dispatcher.CUDADispatcher.compile = note
-    dispatcher.CUDADispatcher.disable_compile = lambda *_: None
+    dispatcher.CUDADispatcher.disable_compile = only
 
 
 def declared(kernel: Any) -> list[str]:
     """Return the signatures that a kernel's decorator has."""
     return _declared.get(id(kernel), (kernel, []))[1]
+
+
+def served(kernel: Any, signature: str) -> str:
+    """Return the signature of the code that numba launches for arguments of a signature: where the decorator has signatures, one of those; Refused where none fits."""
+    from numba.cuda.core import sigutils
+
+    try:
+        known = [tuple(sigutils.normalize_signature(text)[0]) for text in declared(kernel)]
+        asked = tuple(sigutils.normalize_signature(signature)[0])
+    except Exception:  # noqa: BLE001 - `build` says what is wrong with it
+        return signature
+    if not known or asked in known:
+        return signature
+    chosen: Any = known[0]
+    if not kernel.specialized:
+        from numba.core import types, typing
+
+        try:
+            found = kernel.typingctx.resolve_overload(kernel.py_func, [typing.signature(types.none, *one) for one in known], asked, {})
+        except Exception as error:
+            raise Refused(one_line(error)) from error
+        if found is None:
+            message = f"its decorator has {len(known)} signatures, and none is for {signature}"
+            raise Refused(message)
+        chosen = found.args
+    return f"void({', '.join(map(repr, chosen))})"
+
+
+def settings(harmless: Sequence[str]) -> dict[str, str]:
+    """Return numba's settings less the `harmless` ones: from the environment, a file, or a module that sets them."""
+    from numba.core import config as of_numba
+
+    try:
+        from numba.cuda.core import config as of_cuda
+    except ImportError:
+        of_cuda = of_numba
+    skipped = {*harmless, *(name.removeprefix("NUMBA_") for name in harmless), "NUMBA_DEFAULT_NUM_THREADS"}
+    return {
+        f"{home.__name__}.{name}": repr(value)
+        for home in (of_numba, of_cuda)
+        for name, value in sorted(vars(home).items())
+        if name.isupper() and name not in skipped and isinstance(value, (bool, int, float, str, type(None)))
+    }
 
 
 def kernel_of(thing: Any, options: dict[str, Any]) -> Any:

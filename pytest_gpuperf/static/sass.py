@@ -60,6 +60,8 @@ OPCODES: tuple[Opcode, ...] = (
     Opcode("f64", "DADD|DMUL|DFMA|DSETP|DMNMX|DMMA"),
     Opcode("f64", "F2F|F2I|I2F|FRND|F2FP", modifiers=("F64",)),
     Opcode("f64", "MUFU", modifiers=("RCP64H", "RSQ64H")),
+    # Sums that memory does.
+    Opcode("f64", "RED|REDG|ATOM|ATOMG", modifiers=("F64",)),
 )
 
 

@@ -51,7 +51,7 @@ def _sources(kernel: Any) -> str | None:
             for path in sorted(extending()):
                 walk.say("module", _file_digest(path))
             found = walk.found.hexdigest()
-        except Unknown:
+        except (Unknown, RecursionError):
             found = None
         _walked[id(kernel)] = kernel, found
     return _walked[id(kernel)][1]
@@ -88,8 +88,19 @@ def _file_digest_now(path: str) -> str:
 @functools.cache
 def _installed(path: str) -> bool:
     """Say whether a file is of Python itself or of an installed package."""
-    roots = {sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *site.getsitepackages()}
-    return path.startswith("<") or any(Path(path).is_relative_to(root) for root in roots)
+    return path.startswith("<") or _of_python(path) or any(Path(path).is_relative_to(root) for root in _packages())
+
+
+@functools.cache
+def _of_python(path: str) -> bool:
+    """Say whether a file is of Python itself; installed packages may lie in a folder of its library."""
+    inside = Path(path).is_relative_to(sysconfig.get_path("stdlib"))
+    return inside and not any(Path(path).is_relative_to(root) for root in _packages())
+
+
+@functools.cache
+def _packages() -> frozenset[str]:
+    return frozenset({sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *site.getsitepackages(), site.getusersitepackages()})
 
 
 class _Walk:
@@ -125,6 +136,9 @@ class _Walk:
         if hasattr(thing, "py_func") and hasattr(thing, "targetoptions"):
             self._several("kernel", (thing.py_func, {name: value for name, value in thing.targetoptions.items() if name != "link"}))
             self._linked(thing.targetoptions.get("link") or ())
+            if not getattr(thing, "_can_compile", True):
+                # Its decorator has signatures: arguments are cast to these.
+                self.say("only", [str(getattr(one, "signature", "")) for one in thing.overloads.values()])
         elif kind.__name__ == "_Intrinsic" and hasattr(thing, "_defn"):
             self._several("intrinsic", (thing._defn, getattr(thing, "_ctor_kwargs", {})))  # noqa: SLF001 - numba has no public road to it
         elif isinstance(thing, types.FunctionType):
@@ -134,6 +148,7 @@ class _Walk:
         elif hasattr(thing, "__wrapped__") and hasattr(thing, "cache_info"):
             self._several("cached", (thing.__wrapped__,))
         elif isinstance(thing, (tuple, list)):
+            self.say("fields", getattr(kind, "_fields", ()))
             self._several(kind.__name__, thing)
         elif isinstance(thing, (set, frozenset)):
             self.say("set", sorted(map(repr, thing)))
@@ -146,7 +161,8 @@ class _Walk:
         elif isinstance(thing, type):
             self._class(thing)
         elif kind.__module__.partition(".")[0] == "numpy" and hasattr(thing, "tobytes"):
-            self.say("array", str(thing.dtype), thing.shape, thing.tobytes())
+            # Strides too: indices into what is ordered as Fortran has it are other code.
+            self.say("array", str(thing.dtype), thing.shape, getattr(thing, "strides", ()), thing.tobytes())
         elif dataclasses.is_dataclass(thing):
             self._class(kind)
             self._several("row", [getattr(thing, field.name) for field in dataclasses.fields(thing)])
@@ -190,12 +206,18 @@ class _Walk:
             if path is None:
                 raise Unknown(kind.__qualname__)
             self.say("file", _file_digest(path))
+        # What another module's constants may have made of that file.
+        self.say("fields", getattr(kind, "_fields", ()))
+        if issubclass(kind, enum.Enum):
+            self.say("members", [(name, repr(one.value)) for name, one in kind.__members__.items()])
 
     def _function(self, function: types.FunctionType) -> None:
         code = function.__code__
-        if _installed(code.co_filename):
+        # An installed package is walked as any other: its kernels have helpers in other files, and a factory makes several of one name.
+        own = str(function.__module__).partition(".")[0] in _TOOLCHAIN and _installed(code.co_filename)
+        if own or _of_python(code.co_filename):
             self.say("installed", function.__module__, function.__qualname__)
-            if str(function.__module__).partition(".")[0] not in _TOOLCHAIN:
+            if not own:
                 self.say("file", _file_digest(code.co_filename))
             return
         for one in _codes(code):

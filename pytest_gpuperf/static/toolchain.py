@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from importlib import metadata
+from pathlib import Path
 
 #: What a compilation depends on: the name by which it is told, and its distribution, which for another CUDA may have a suffix.
 _DISTRIBUTIONS = (
@@ -41,6 +43,24 @@ def versions() -> dict[str, str]:
     return found
 
 
+def unversioned(found: dict[str, str]) -> list[tuple[str, int, int]]:
+    """Return which libraries compile, with size and time of each, of those whose version nobody says: of a toolkit that pip has not installed."""
+    lacking = [name for name in ("nvvm", "nvjitlink") if name not in found]
+    return [one for one in map(_library, lacking) if one is not None]
+
+
+@functools.cache
+def _library(name: str) -> tuple[str, int, int] | None:
+    try:
+        from cuda.pathfinder import load_nvidia_dynamic_lib
+
+        path = Path(str(load_nvidia_dynamic_lib("nvJitLink" if name == "nvjitlink" else name).abs_path)).resolve()
+        about = path.stat()
+    except Exception:  # noqa: BLE001 - what is not found does not compile either
+        return None
+    return str(path), about.st_size, about.st_mtime_ns
+
+
 def missing(found: dict[str, str] | None = None) -> Missing | None:
     """Return why kernels cannot be compiled here, None where they can; `found` are versions as `versions` returns them.
 
@@ -69,7 +89,10 @@ def _unloadable() -> Missing | None:
         nvvm.NVVM()
     except Exception as error:  # noqa: BLE001 - numba raises what its search for libraries raises
         return Missing("no-compiler", f"NVVM does not load ({str(error).splitlines()[0] if str(error) else type(error).__name__}): {EXTRA}")
-    if not driver._have_nvjitlink():  # noqa: SLF001 - what numba itself asks
+    linker = getattr(driver, "_have_nvjitlink", None)  # what numba itself asks
+    if linker is None:
+        return Missing("toolchain", f"the numba.cuda that is imported is not that of a current numba-cuda: {EXTRA}")
+    if not linker():
         return Missing("no-compiler", f"nvJitLink does not load: {EXTRA}")
     return None
 

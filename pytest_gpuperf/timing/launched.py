@@ -72,7 +72,7 @@ def text_of(kind: Any) -> str:
 
 def _array(kind: Any) -> str:
     inner = text_of(kind.dtype)
-    if not inner or kind.ndim < 1:
+    if not inner or kind.ndim < 1 or not getattr(kind, "aligned", True):
         return ""
     if not getattr(kind, "mutable", True):
         return f"Array({inner}, {kind.ndim}, {kind.layout!r}, readonly=True)"
