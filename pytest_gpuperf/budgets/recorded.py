@@ -11,6 +11,7 @@ from pytest_gpuperf.budgets.file import BUDGET
 from pytest_gpuperf.budgets.globs import is_wild, literal
 from pytest_gpuperf.budgets.grammar import find_metric
 from pytest_gpuperf.budgets.plans import Fresh, Refused
+from pytest_gpuperf.budgets.promised import promised
 from pytest_gpuperf.budgets.recorded_code import fresh_code, is_code
 from pytest_gpuperf.counters.names import canonical, counter
 from pytest_gpuperf.errors import BadBudget
@@ -142,6 +143,9 @@ def _fresh(case: dict[str, Any], measurement: dict[str, Any], slot: _Slot, margi
     low, high = _bounds(value)
     # Of counts there is no noise; those of ncu's caches and sectors differ a little from run to run.
     share = 0.0 if row.exact and row.source != "ncu" else margin
+    kept = promised(case, name, slot.quantity, slot.statistic, share) if old is None else None
+    if kept is not None:
+        return Refused(subject, kept)
     number = high * (1 + share) if op == "<=" else low * (1 - share)
     text = f"{f'{slot.statistic} ' if statistic else ''}{old.op if old is not None else op} {shown(row, number, up=op == '<=')}"
     told = _measured(row, low, high) + (f", {'+' if op == '<=' else '-'} {100 * share:g} %" if share else "")
@@ -186,9 +190,22 @@ def _unfit(case: dict[str, Any]) -> str | None:
     broken = next((one for one in case["checks"] if one["verdict"] == FAIL), None)
     if broken is not None:
         return f"the case failed: {(broken['detail'] or broken['kind']).splitlines()[0]}"
-    if case["outcome"] == "failed" and not any(one["verdict"] == FAIL for one in case["budgets"]):
-        return f"the case failed: {(case['error'] or '').partition(chr(10))[0]}"
+    exceeded = [one["message"] for one in case["budgets"] if one["verdict"] == FAIL]
+    other = _beside(case["error"] or "", exceeded)
+    if case["outcome"] == "failed" and (other or not exceeded):
+        return f"the case failed: {other.partition(chr(10))[0]}"
     return "the case was skipped, or is expected to fail" if case["outcome"] == "skipped" else None
+
+
+def _beside(error: str, exceeded: Iterable[str]) -> str:
+    """Return what an error says beside its failed budgets: a body, or a fixture, that raised as well is no state to record.
+
+    >>> _beside("BudgetExceeded: too slow", ["too slow"]), _beside("ValueError: wrong\\nand its budgets: too slow", ["too slow"])
+    ('', 'ValueError: wrong')
+    """
+    for message in sorted(exceeded, key=len, reverse=True):
+        error = error.replace(message, "")
+    return error.replace("BudgetExceeded:", "").replace("and its budgets:", "").strip()
 
 
 def _value(measurement: dict[str, Any], quantity: str, statistic: str) -> dict[str, Any] | None:
