@@ -75,14 +75,13 @@ def held_against(state: State) -> Gated:
     # A session under a sanitizer measures nothing.
     if run is None or state.options.sanitize:
         return Gated()
-    from pytest_gpuperf.reasons import FAIL
     from pytest_gpuperf.reference.based import held_to_base
 
     gated = _held_against(state, run) if state.options.compare else Gated()
     base = held_to_base(run)
-    failed = gated.failed or (base is not None and base.failed(state.options.strict))
-    exceeded = [judged.allowed.text for one in (gated.comparison, base) if one is not None for _, judged in one.gates(FAIL)]
-    if exceeded:
+    exceeded = [text for one in (gated.comparison, base) if one is not None for text in one.failing(state.options.strict)]
+    failed = bool(exceeded)
+    if failed:
         # `last` must not take it for what later runs are to be held against: a second try would pass.
         run["run"]["exceeded"] = list(dict.fromkeys(exceeded))
     if failed and run["run"]["exit_status"] == pytest.ExitCode.OK:

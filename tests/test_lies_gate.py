@@ -25,7 +25,7 @@ def test_a_second_try_is_not_held_against_the_regression(pytester):
         assert done.status == 1, done.text
         assert done.run["run"]["exceeded"] == ["time:+5%"]
         assert validate(done.run) == []
-    assert " exceeded time:+5% itself; passed over" in done.text
+    assert " failed time:+5% itself; passed over" in done.text
 
 
 def _exceeded(number, time_us=60.0):
@@ -38,10 +38,10 @@ def test_a_run_that_exceeded_its_limits_is_the_last_resort(tmp_path):
     now = run_of(measured(A), measured(B), number=30)
     keep(_exceeded(5), tmp_path)
     found, said = find("last", tmp_path, now)
-    assert (found["run"]["id"], said) == ("20261121T101505-1", "20261121T101505-1 exceeded time:+5% itself; there is no other")
+    assert (found["run"]["id"], said) == ("20261121T101505-1", "20261121T101505-1 failed time:+5% itself; there is no other")
     keep(run_of(measured(A), measured(B), number=4), tmp_path)
     found, said = find("last", tmp_path, now)
-    assert (found["run"]["id"], said) == ("20261121T101504-1", "20261121T101505-1 exceeded time:+5% itself; passed over")
+    assert (found["run"]["id"], said) == ("20261121T101504-1", "20261121T101505-1 failed time:+5% itself; passed over")
     assert combine([now, _exceeded(5)])["run"]["exceeded"] == ["time:+5%"]
 
 

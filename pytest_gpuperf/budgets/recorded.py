@@ -148,7 +148,7 @@ def _fresh(case: dict[str, Any], measurement: dict[str, Any], slot: _Slot, margi
         return Refused(subject, kept)
     number = high * (1 + share) if op == "<=" else low * (1 - share)
     text = f"{f'{slot.statistic} ' if statistic else ''}{old.op if old is not None else op} {shown(row, number, up=op == '<=')}"
-    told = _measured(row, low, high) + (f", {'+' if op == '<=' else '-'} {100 * share:g} %" if share else "")
+    told = _measured(row, low, high) + _how(row, measurement, value) + (f", {'+' if op == '<=' else '-'} {100 * share:g} %" if share else "")
     if old is not None and abs(number - old.number) <= share / 2 * abs(number):
         return None
     return Fresh(nodeid, "", None, slot.quantity, slot.statistic, text, told, None, slot.row, slot.old)
@@ -177,6 +177,14 @@ def _measured(row: Metric, low: float, high: float) -> str:
     return f"measured {format_interval(low, high, row.unit)}"
 
 
+def _how(row: Metric, measurement: dict[str, Any], value: dict[str, Any]) -> str:
+    """Say how a time was taken where that is not the usual way, as by --gpuperf-cache for one session: the limit is judged by whatever the next one takes."""
+    if row.source != "device":
+        return ""
+    words = [word for word, usual in ((measurement.get("cache"), "cold"), (value.get("source"), "device")) if word not in {None, usual}]
+    return f" {' '.join(words)}" if words else ""
+
+
 def _nearer(budget: dict[str, Any], name: str, slot: _Slot) -> bool:
     """Say whether a limit that was judged stands in the test itself: then one in the file would never be."""
     own = budget["measurement"] == name and canonical(budget["quantity"]) == canonical(slot.quantity) and (budget["statistic"] or "p50") == slot.statistic
@@ -198,9 +206,9 @@ def _unfit(case: dict[str, Any]) -> str | None:
 
 
 def _beside(error: str, exceeded: Iterable[str]) -> str:
-    """Return what an error says beside its failed budgets: a body, or a fixture, that raised as well is no state to record.
+    r"""Return what an error says beside its failed budgets: a body, or a fixture, that raised as well is no state to record.
 
-    >>> _beside("BudgetExceeded: too slow", ["too slow"]), _beside("ValueError: wrong\\nand its budgets: too slow", ["too slow"])
+    >>> _beside("BudgetExceeded: too slow", ["too slow"]), _beside("ValueError: wrong\nand its budgets: too slow", ["too slow"])
     ('', 'ValueError: wrong')
     """
     for message in sorted(exceeded, key=len, reverse=True):

@@ -90,8 +90,12 @@ class Comparison:
 
     def failed(self, strict: str = "") -> bool:
         """Say whether a limit is exceeded; with `strict` as of --gpuperf-strict also where one is not decided, or was not measured."""
+        return bool(self.failing(strict))
+
+    def failing(self, strict: str = "") -> list[str]:
+        """Return the limits that fail it, each once, as they were written."""
         also = {"unmeasured": (UNMEASURED,), "all": (UNMEASURED, INCONCLUSIVE)}.get(strict, ())
-        return any(True for _ in self.gates(FAIL, *also))
+        return list(dict.fromkeys(judged.allowed.text for _, judged in self.gates(FAIL, *also)))
 
 
 def compare(run: Record, reference: Record, limits: Sequence[Allowed] = ()) -> Comparison:

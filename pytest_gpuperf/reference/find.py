@@ -47,7 +47,7 @@ def find(spec: str, where: Path, run: Record) -> tuple[Record | None, str]:
     """Return the reference of a run, and what needs saying; None where `last` or a directory has no earlier run.
 
     Of a directory it is the newest run that ended, of a device of this run's model; without one the newest of any device. Passed over, and said, are a
-    file that cannot be read, a run that exceeded its own limits on changes, as a second try would be held against the regression, and one that has fewer of
+    file that cannot be read, a run that failed its own limits on changes, as a second try would be held against the regression, and one that has fewer of
     this run's measurements than one a few runs before, as of a session that was stopped or was for other tests. RunFileError where a file that was named cannot be read.
     """
     path = where if spec == LAST else Path(spec)
@@ -59,7 +59,8 @@ def find(spec: str, where: Path, run: Record) -> tuple[Record | None, str]:
     models = {device["name"] for device in run["devices"]}
     torn: list[str] = []
     exceeded: list[Record] = []
-    best, others = _Best(run), []
+    others: list[Record] = []
+    best = _Best(run)
     for found in _earlier(files, run, torn):
         if not ({device["name"] for device in found["devices"]} & models or not models):
             others += [found] if found["devices"] and not others else []
@@ -69,7 +70,7 @@ def find(spec: str, where: Path, run: Record) -> tuple[Record | None, str]:
             break
     chosen = best.found or next(iter([*exceeded, *others]), None)
     how = "passed over" if best.found is not None else "there is no other"
-    told = [f"{one['run']['id']} exceeded {', '.join(one['run']['exceeded'])} itself; {how}" for one in exceeded[:1]]
+    told = [f"{one['run']['id']} failed {', '.join(one['run']['exceeded'])} itself; {how}" for one in exceeded[:1]]
     told = [*filter(None, (_said(torn),)), *told, *([best.poorer] if best.poorer else [])]
     if chosen is None:
         told.insert(0, f"no earlier run lies in {path}: nothing to compare with")
