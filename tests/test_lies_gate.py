@@ -7,6 +7,7 @@ import tomllib
 from compared_runs import measured, run_of
 from plugin_runs import run_pytest
 
+from pytest_gpuperf.cli import main
 from pytest_gpuperf.records.merge import combine
 from pytest_gpuperf.records.schema import validate
 from pytest_gpuperf.reference.based import held_to_base
@@ -26,6 +27,16 @@ def test_a_second_try_is_not_held_against_the_regression(pytester):
         assert done.run["run"]["exceeded"] == ["time:+5%"]
         assert validate(done.run) == []
     assert " failed time:+5% itself; passed over" in done.text
+
+
+def test_the_journals_of_a_session_are_one_run_beside_whatever_else_lies_there(pytester):
+    body = "def test_a(gpuperf, fake):\n    gpuperf.measure(fake.kernel({}e-6))\n"
+    assert run_pytest(pytester, body.format(100)).status == 0
+    (folder,) = (path for path in (pytester.path / "reports" / "runs").iterdir() if path.is_dir())
+    assert list(folder.glob("*.json")), "what workers share of the device"
+    done = run_pytest(pytester, body.format(120), f"--gpuperf-compare={folder}", GATE[1])
+    assert done.status == 1, done.text
+    assert main(["compare", str(folder), str(pytester.path / "reports" / "runs" / f"{done.run['run']['id']}.json"), "--fail-on=time:+5%"]) == 1
 
 
 def _exceeded(number, time_us=60.0):

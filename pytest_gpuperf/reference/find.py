@@ -26,6 +26,11 @@ def candidates(where: Path) -> list[Path]:
     return sorted((path for path in where.glob("*.json") if not path.name.startswith(".")), key=_age, reverse=True)
 
 
+def is_history(path: Path) -> bool:
+    """Say whether a directory is one of run files; that of a session's journals is one run, whatever else its processes have left there."""
+    return path.is_dir() and not any(path.glob("*.jsonl")) and bool(candidates(path))
+
+
 def _age(path: Path) -> tuple[str, int, str]:
     try:
         written = path.stat().st_mtime_ns
@@ -39,7 +44,7 @@ def check(spec: str) -> None:
     if spec == LAST:
         return
     path = Path(spec)
-    if not (path.is_dir() and candidates(path)):
+    if not is_history(path):
         runfile.load(path)
 
 
@@ -53,9 +58,9 @@ def find(spec: str, where: Path, run: Record) -> tuple[Record | None, str]:
     path = where if spec == LAST else Path(spec)
     if not path.is_dir():
         return (None, f"no run lies in {path} yet") if spec == LAST else (runfile.load(path), "")
-    files = candidates(path)
-    if not files and spec != LAST:
+    if spec != LAST and not is_history(path):
         return runfile.load(path), ""
+    files = candidates(path)
     models = {device["name"] for device in run["devices"]}
     torn: list[str] = []
     exceeded: list[Record] = []
