@@ -11,6 +11,7 @@ from pytest_gpuperf.cli import main
 from pytest_gpuperf.records.merge import combine
 from pytest_gpuperf.records.schema import validate
 from pytest_gpuperf.reference.based import held_to_base
+from pytest_gpuperf.reference.compared import compare
 from pytest_gpuperf.reference.find import find
 from pytest_gpuperf.reference.history import keep
 
@@ -65,6 +66,19 @@ def test_a_run_of_other_tests_hides_none(tmp_path):
     found, said = find("last", tmp_path, now)
     assert found["run"]["id"] == "20261121T101504-1", "the newest of those that have most"
     assert said == "20261121T101505-1 has 1 of this run's 3 measurements; passed over"
+
+
+def _fleet(*cases):
+    run = run_of(*cases)
+    run["devices"].append(run["devices"][0] | {"uuid": "GPU-2", "name": "NVIDIA A100"})
+    return run
+
+
+def test_a_measurement_that_one_machine_of_several_lost_is_missing():
+    before = _fleet(measured(A), measured(A, device="GPU-2"), measured(B), measured(B, device="GPU-2"))
+    now = _fleet(measured(A), measured(A, device="GPU-2"), measured(B))
+    assert compare(now, before).missing == ((B, "main on NVIDIA A100"),)
+    assert compare(run_of(measured(A), measured(B)), before).missing == (), "a run of one machine against a fleet's"
 
 
 def test_a_new_wait_for_the_device_passes_no_limit_on_time_in_silence():

@@ -115,7 +115,9 @@ def _compare(run: Record, reference: Record, limits: Sequence[Allowed]) -> Compa
     held = [_held(new, old, surroundings, limits) for new, old in matched.pairs]
     compiled = [_compiled(*pair, limits) for pair in compiled_pairs(run, reference)]
     deselected = {item["nodeid"] for item in run["deselected"]}
-    missing = [side.name for side in matched.missing if side.case["nodeid"] not in deselected]
+    paired = {new.name for new, _ in matched.pairs}
+    gone = [side for side in matched.missing if side.case["nodeid"] not in deselected]
+    missing = [(side.name[0], f"{side.name[1]} on {side.device.get('name')}") if side.name in paired else side.name for side in gone]
     reached = {judged.allowed.name for one in (*held, *compiled) for judged in one.gates}
     rank = {verdict: place for place, verdict in enumerate(CHANGES)}
     return Comparison(

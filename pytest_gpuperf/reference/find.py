@@ -18,7 +18,7 @@ LAST = "last"
 #: Characters of a run file's name that are the second of its start.
 _SECOND = len("20261121T101500")
 #: How many runs back one is looked for that has all of a run's measurements.
-_BACK = 8
+_BACK = 4
 
 
 def candidates(where: Path) -> list[Path]:
