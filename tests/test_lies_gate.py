@@ -23,8 +23,10 @@ def test_a_second_try_is_not_held_against_the_regression(pytester):
     body = "def test_a(gpuperf, fake):\n    gpuperf.measure(fake.kernel({}e-6))\n"
     assert run_pytest(pytester, body.format(100)).status == 0
     for _ in range(2):
-        done = run_pytest(pytester, body.format(120), *GATE)
+        done = run_pytest(pytester, body.format(120), *GATE, "--gpuperf-record")
         assert done.status == 1, done.text
+        assert "gpuperf.toml: nothing recorded, as time:+5% failed the session" in done.text
+        assert not (pytester.path / "gpuperf.toml").exists()
         assert done.run["run"]["exceeded"] == ["time:+5%"]
         assert validate(done.run) == []
     assert " failed time:+5% itself; passed over" in done.text
