@@ -40,6 +40,11 @@ class Gated:
 
 def prepare(config: pytest.Config, options: Config, state: Callable[[], State]) -> None:
     """Refuse limits that cannot be read and a base that cannot be had, in one line; let a session that measures take turns with its base."""
+    typed = [flag for flag, name in (("--gpuperf-fail-on", "gpuperf_fail_on"), ("--gpuperf-base", "gpuperf_base")) if config.getoption(name, None)]
+    if typed and not options.enabled:
+        # With -q not even the header would say that this gate lets everything through.
+        message = f"{typed[0]}: nothing is measured without --gpuperf: add it"
+        raise pytest.UsageError(message)
     if options.fail_on:
         refuse_bad_limits(config, options)
     if options.base and options.enabled and not config.option.collectonly:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 
+import pytest
 from compared_runs import measured, run_of
 from plugin_runs import run_pytest
 
@@ -68,6 +69,13 @@ def test_a_run_of_other_tests_hides_none(tmp_path):
     found, said = find("last", tmp_path, now)
     assert found["run"]["id"] == "20261121T101504-1", "the newest of those that have most"
     assert said == "20261121T101505-1 has 1 of this run's 3 measurements; passed over"
+
+
+@pytest.mark.parametrize("option", ["--gpuperf-fail-on=time:+5%", "--gpuperf-base=HEAD"])
+def test_a_gate_that_measures_nothing_is_refused(pytester, option):
+    done = run_pytest(pytester, "def test_a(gpuperf):\n    pass\n", "--gpuperf-off", "-q", "--gpuperf-compare=last", option)
+    assert done.status == 4
+    assert f"{option.partition('=')[0]}: nothing is measured without --gpuperf: add it" in done.text
 
 
 def _fleet(*cases):
