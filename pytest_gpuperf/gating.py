@@ -40,6 +40,11 @@ class Gated:
 
 def prepare(config: pytest.Config, options: Config, state: Callable[[], State]) -> None:
     """Refuse limits that cannot be read and a base that cannot be had, in one line; let a session that measures take turns with its base."""
+    typed = [flag for flag, name in (("--gpuperf-fail-on", "gpuperf_fail_on"), ("--gpuperf-base", "gpuperf_base")) if config.getoption(name, None)]
+    if typed and not options.enabled:
+        # With -q not even the header would say that this gate lets everything through.
+        message = f"{typed[0]}: nothing is measured without --gpuperf: add it"
+        raise pytest.UsageError(message)
     if options.fail_on:
         refuse_bad_limits(config, options)
     if options.base and options.enabled and not config.option.collectonly:
@@ -79,7 +84,11 @@ def held_against(state: State) -> Gated:
 
     gated = _held_against(state, run) if state.options.compare else Gated()
     base = held_to_base(run)
-    failed = gated.failed or (base is not None and base.failed(state.options.strict))
+    exceeded = [text for one in (gated.comparison, base) if one is not None for text in one.failing(state.options.strict)]
+    failed = bool(exceeded)
+    if failed:
+        # `last` must not take it for what later runs are to be held against: a second try would pass.
+        run["run"]["exceeded"] = list(dict.fromkeys(exceeded))
     if failed and run["run"]["exit_status"] == pytest.ExitCode.OK:
         # The journal was closed before this was known.
         run["run"]["exit_status"] = int(pytest.ExitCode.TESTS_FAILED)

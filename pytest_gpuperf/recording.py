@@ -39,6 +39,8 @@ def record(state: State, exit_status: int) -> list[str]:
     assert file is not None
     if state.run is None or exit_status not in _ENDED:
         return [f"{file.name}: nothing recorded, as the session did not come to its end"]
+    if exceeded := state.run["run"].get("exceeded"):
+        return [f"{file.name}: nothing recorded, as {', '.join(exceeded)} failed the session: accept the change by recording without that limit"]
     try:
         raw = _read(file.path)
         # As it is now: somebody may have edited it since the session began.

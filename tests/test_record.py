@@ -176,6 +176,10 @@ def test_a_throttled_measurement_is_refused():
     assert (refused.subject, refused.why) == ("time of t.py::a", "INCONCLUSIVE throttled: hot")
     (fresh,) = plan(made_run(value | {"reason": None}), (), read_names(["time"], ""), 0.05).fresh
     assert (fresh.device, fresh.text, fresh.toolchain) == ("NVIDIA H200", "<= 5.355 us", None)
+    run = made_run(value | {"reason": None, "source": "graph"})
+    run["cases"][0]["measurements"][0]["cache"] = "warm"
+    (fresh,) = plan(run, (), read_names(["time"], ""), 0.05).fresh
+    assert fresh.measured == "measured 4.900..5.100 us warm graph, + 5 %"
 
 
 def test_machine_code_is_recorded_by_architecture_with_its_compiler(monkeypatch):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import shutil
@@ -121,11 +120,11 @@ class Tree:
 
     def remove(self) -> None:
         """Remove what was made, and git's note of it."""
-        if self.source.commit is not None and self.root.exists():
-            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-                _git(self.source.top, "worktree", "remove", "--force", str(self.root))
+        ours = self.source.commit is not None
+        removed = ours and self.root.exists() and _git(self.source.top, "worktree", "remove", "--force", str(self.root)) is not None
         shutil.rmtree(self.folder, ignore_errors=True)
-        if self.source.commit is not None:
+        # Only where git did not forget it: prune also forgets the user's own worktrees on a disk that is not there just now.
+        if ours and not removed:
             _git(self.source.top, "worktree", "prune")
 
 

@@ -11,6 +11,7 @@ from pytest_gpuperf.budgets.file import BUDGET
 from pytest_gpuperf.budgets.globs import is_wild, literal
 from pytest_gpuperf.budgets.grammar import find_metric
 from pytest_gpuperf.budgets.plans import Fresh, Refused
+from pytest_gpuperf.budgets.promised import promised
 from pytest_gpuperf.budgets.recorded_code import fresh_code, is_code
 from pytest_gpuperf.counters.names import canonical, counter
 from pytest_gpuperf.errors import BadBudget
@@ -142,9 +143,12 @@ def _fresh(case: dict[str, Any], measurement: dict[str, Any], slot: _Slot, margi
     low, high = _bounds(value)
     # Of counts there is no noise; those of ncu's caches and sectors differ a little from run to run.
     share = 0.0 if row.exact and row.source != "ncu" else margin
+    kept = promised(case, name, slot.quantity, slot.statistic, share) if old is None else None
+    if kept is not None:
+        return Refused(subject, kept)
     number = high * (1 + share) if op == "<=" else low * (1 - share)
     text = f"{f'{slot.statistic} ' if statistic else ''}{old.op if old is not None else op} {shown(row, number, up=op == '<=')}"
-    told = _measured(row, low, high) + (f", {'+' if op == '<=' else '-'} {100 * share:g} %" if share else "")
+    told = _measured(row, low, high) + _how(row, measurement, value) + (f", {'+' if op == '<=' else '-'} {100 * share:g} %" if share else "")
     if old is not None and abs(number - old.number) <= share / 2 * abs(number):
         return None
     return Fresh(nodeid, "", None, slot.quantity, slot.statistic, text, told, None, slot.row, slot.old)
@@ -173,6 +177,14 @@ def _measured(row: Metric, low: float, high: float) -> str:
     return f"measured {format_interval(low, high, row.unit)}"
 
 
+def _how(row: Metric, measurement: dict[str, Any], value: dict[str, Any]) -> str:
+    """Say how a time was taken where that is not the usual way, as by --gpuperf-cache for one session: the limit is judged by whatever the next one takes."""
+    if row.source != "device":
+        return ""
+    words = [word for word, usual in ((measurement.get("cache"), "cold"), (value.get("source"), "device")) if word not in {None, usual}]
+    return f" {' '.join(words)}" if words else ""
+
+
 def _nearer(budget: dict[str, Any], name: str, slot: _Slot) -> bool:
     """Say whether a limit that was judged stands in the test itself: then one in the file would never be."""
     own = budget["measurement"] == name and canonical(budget["quantity"]) == canonical(slot.quantity) and (budget["statistic"] or "p50") == slot.statistic
@@ -186,9 +198,22 @@ def _unfit(case: dict[str, Any]) -> str | None:
     broken = next((one for one in case["checks"] if one["verdict"] == FAIL), None)
     if broken is not None:
         return f"the case failed: {(broken['detail'] or broken['kind']).splitlines()[0]}"
-    if case["outcome"] == "failed" and not any(one["verdict"] == FAIL for one in case["budgets"]):
-        return f"the case failed: {(case['error'] or '').partition(chr(10))[0]}"
+    exceeded = [one["message"] for one in case["budgets"] if one["verdict"] == FAIL]
+    other = _beside(case["error"] or "", exceeded)
+    if case["outcome"] == "failed" and (other or not exceeded):
+        return f"the case failed: {other.partition(chr(10))[0]}"
     return "the case was skipped, or is expected to fail" if case["outcome"] == "skipped" else None
+
+
+def _beside(error: str, exceeded: Iterable[str]) -> str:
+    r"""Return what an error says beside its failed budgets: a body, or a fixture, that raised as well is no state to record.
+
+    >>> _beside("BudgetExceeded: too slow", ["too slow"]), _beside("ValueError: wrong\nand its budgets: too slow", ["too slow"])
+    ('', 'ValueError: wrong')
+    """
+    for message in sorted(exceeded, key=len, reverse=True):
+        error = error.replace(message, "")
+    return error.replace("BudgetExceeded:", "").replace("and its budgets:", "").strip()
 
 
 def _value(measurement: dict[str, Any], quantity: str, statistic: str) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.budgets.plans import Fresh, Refused
+from pytest_gpuperf.budgets.promised import promised
 from pytest_gpuperf.format import format_quantity
 from pytest_gpuperf.metrics import metric
 
@@ -53,6 +54,9 @@ def _limit(case: dict[str, Any], name: str, kernels: Sequence[dict[str, Any]], q
     op = "<=" if known.better == "less" else ">="
     if old is not None and old.limit.op not in {op, op[0], "=="}:
         return Refused(subject, f"{old.limit.text!r} of {old.origin} is no such limit, and stays as it is")
+    kept = promised(case, name, quantity, arch=arch) if old is None else None
+    if kept is not None:
+        return Refused(subject, kept)
     numbers = [one["quantities"][quantity] for one in kernels]
     number = max(numbers) if op == "<=" else min(numbers)
     toolchain = {tool: ".".join(kernels[0]["toolchain"][tool].split(".")[:2]) for tool in COMPILERS if kernels[0]["toolchain"].get(tool)}

@@ -49,10 +49,10 @@ def _loaded(options: argparse.Namespace, quantities: tuple[str, ...]) -> tuple[d
     from pytest_gpuperf.cli.output import remark
     from pytest_gpuperf.errors import RunFileError
     from pytest_gpuperf.records.runfile import load
-    from pytest_gpuperf.reference.find import candidates, find
+    from pytest_gpuperf.reference.find import find, is_history
     from pytest_gpuperf.reference.slim import LARGE, load_both
 
-    if not (options.reference.is_dir() and candidates(options.reference)):
+    if not is_history(options.reference):
         # The page shows the reference's samples, so it needs all of it.
         return load_both(options.reference, options.run, quantities, LARGE if options.page is None else sys.maxsize)
     now = load(options.run)

@@ -43,6 +43,7 @@ RUN: tuple[Field, ...] = (
     Field("seed", "int?", "", "what the generators of Python, NumPy and torch were seeded from before each case; null where they were left alone"),
     Field("exit_status", "int?", "", "pytest's exit status; null where the session was killed"),
     Field("workers", "[text]", "", "main, or xdist's workers"),
+    Field("exceeded", "[text]", "", "limits on changes, of --gpuperf-fail-on, that failed the session; absent where none did", required=False),
     Field("simulator", "bool", "", "numba's simulator was on"),
     Field("options", "{any}", "", "the plugin's options that were in force"),
 )

@@ -290,7 +290,8 @@ def _joined(runs: list[dict[str, Any]]) -> dict[str, Any]:
         "workers": sorted(workers, key=_natural),
         "simulator": any(run.get("simulator", False) for run in runs),
     }
-    return filled(runs[0] | said, "run")
+    exceeded = list(dict.fromkeys(text for run in runs for text in run.get("exceeded", [])))
+    return filled(runs[0] | said | ({"exceeded": exceeded} if exceeded else {}), "run")
 
 
 def _natural(text: str) -> list[tuple[int, str]]:

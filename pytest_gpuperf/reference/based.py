@@ -50,7 +50,10 @@ def _held(side: Side, base: Record, limits: Sequence[Allowed]) -> Held:
     record = side.measurement.get("base")
     change = _change(side, record) if record is not None else _hole(side, base)
     here, there = side.measurement.get("code"), (record or {}).get("code")
-    gates = tuple(Gate(limit, change, *gate(limit, change)) for limit in limits if limit.name == change.quantity)
+    # Where only one of the two waits for the device there is no time of it to judge: that passes no limit on it in silence.
+    lost = _lost(record) if record is not None and change.quantity != "time" else None
+    changes = {change.quantity: change} | ({} if lost is None else {lost.quantity: lost})
+    gates = tuple(Gate(limit, changes[limit.name], *gate(limit, changes[limit.name])) for limit in limits if limit.name in changes)
     return Held(*side.name, side.device.get("name", ""), side.measurement["cache"] or "", change, here == there if here and there else None, (), gates)
 
 
@@ -68,6 +71,13 @@ def _change(side: Side, record: Record) -> Change:
     if reason is not None:
         return Change(quantity, "s", old, old * ratio, ratio, low, high, reason.verdict, reason)
     return Change(quantity, "s", old, old * ratio, ratio, low, high, *said(row_of(quantity), ratio, low, high))
+
+
+def _lost(record: Record) -> Change | None:
+    """Return the change of `time` where one side has none and the other does; None where neither has."""
+    if len(record["notes"]) != 1:
+        return None
+    return Change("time", "s", None, None, None, None, None, UNMEASURED, Reason("sync", f"only one of the two versions waits for the device: {record['notes'][0]}"))
 
 
 def _hole(side: Side, base: Record) -> Change:

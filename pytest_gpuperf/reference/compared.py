@@ -90,8 +90,12 @@ class Comparison:
 
     def failed(self, strict: str = "") -> bool:
         """Say whether a limit is exceeded; with `strict` as of --gpuperf-strict also where one is not decided, or was not measured."""
+        return bool(self.failing(strict))
+
+    def failing(self, strict: str = "") -> list[str]:
+        """Return the limits that fail it, each once, as they were written."""
         also = {"unmeasured": (UNMEASURED,), "all": (UNMEASURED, INCONCLUSIVE)}.get(strict, ())
-        return any(True for _ in self.gates(FAIL, *also))
+        return list(dict.fromkeys(judged.allowed.text for _, judged in self.gates(FAIL, *also)))
 
 
 def compare(run: Record, reference: Record, limits: Sequence[Allowed] = ()) -> Comparison:
@@ -111,7 +115,9 @@ def _compare(run: Record, reference: Record, limits: Sequence[Allowed]) -> Compa
     held = [_held(new, old, surroundings, limits) for new, old in matched.pairs]
     compiled = [_compiled(*pair, limits) for pair in compiled_pairs(run, reference)]
     deselected = {item["nodeid"] for item in run["deselected"]}
-    missing = [side.name for side in matched.missing if side.case["nodeid"] not in deselected]
+    paired = {new.name for new, _ in matched.pairs}
+    gone = [side for side in matched.missing if side.case["nodeid"] not in deselected]
+    missing = [(side.name[0], f"{side.name[1]} on {side.device.get('name')}") if side.name in paired else side.name for side in gone]
     reached = {judged.allowed.name for one in (*held, *compiled) for judged in one.gates}
     rank = {verdict: place for place, verdict in enumerate(CHANGES)}
     return Comparison(

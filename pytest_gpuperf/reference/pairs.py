@@ -31,7 +31,7 @@ class Side:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Matched:
-    """The measurements of two runs: pairs (new, old), those that only the run has, and those that only the reference has."""
+    """The measurements of two runs: pairs (new, old), those that only the run has, and those that only the reference has: at all, or on a model that the run has too."""
 
     pairs: list[tuple[Side, Side]]
     new: list[Side]
@@ -51,7 +51,16 @@ def match(run: Record, reference: Record) -> Matched:
             continue
         met.add(side.name)
         pairs.append((side, found[0] if len(found) == 1 else max(found, key=lambda one: _nearness(side, one))))
-    return Matched(pairs, new, [side for name, found in theirs.items() if name not in met for side in found[:1]])
+    missing = [side for name, found in theirs.items() if name not in met for side in found[:1]]
+    return Matched(pairs, new, missing + (_elsewhere(run, theirs, met) if len(run["devices"]) > 1 else []))
+
+
+def _elsewhere(run: Record, theirs: dict[tuple[str, str], list[Side]], met: set[tuple[str, str]]) -> list[Side]:
+    """Return what the reference has on a model that this run has too, and this run on another one only, as where a shard was lost."""
+    here = {(side.name, side.device.get("name")) for side in sides(run)}
+    models = {device["name"] for device in run["devices"]}
+    lost = {(name, side.device.get("name")): side for name in theirs if name in met for side in theirs[name] if side.device.get("name") in models}
+    return [side for key, side in lost.items() if key not in here]
 
 
 def sides(run: Record) -> list[Side]:
