@@ -72,4 +72,9 @@ def test_only_the_race_lacks_its_barrier(compiled):
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(compile_all()))
+    from pytest_gpuperf.static.offline import device, prepare
+
+    # Helpers of kernels are device functions, for which numba asks what device there is.
+    prepare()
+    with device(ARCH):
+        sys.stdout.write(json.dumps(compile_all()))
