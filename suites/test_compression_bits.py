@@ -11,7 +11,7 @@ import pytest
 from kernels import compression
 from kernels import compression_references as references
 from suites.compressed import STORED, Engine
-from suites.place import SIMULATED
+from suites.place import SIMULATED, Gapped
 
 gpu_only = pytest.mark.gpuperf(gpu=True)
 
@@ -108,6 +108,16 @@ def test_columns_of_a_thread_do_not_matter(gpuperf, place, state, width, next_n,
     assert len(engine.decode([end], [next_n], width=width)) == (end >= 128)
     overlap = Engine(gpuperf, place, 4, 128, state=state, tokens=16, seed=15, threads=(8, 2))
     assert len(overlap.decode([9], [next_n], width=width)) == (9 // 4 - (9 - next_n) // 4)
+
+
+@pytest.mark.parametrize("ratio", [4, 128])
+@pytest.mark.parametrize("state", ["float32", pytest.param("bfloat16", marks=gpu_only)])
+def test_rows_may_have_gaps(gpuperf, ratio, state):
+    # Distances between rows are constants of a kernel only where none of the arrays has gaps.
+    engine = Engine(gpuperf, Gapped(), ratio, 128, state=state, tokens=ratio + 8, seed=16)
+    assert len(engine.decode([ratio + 2], [3])) == 1
+    assert not len(engine.decode([ratio + 3], [1]))
+    engine.prefill([ratio + 3], [1])
 
 
 SPECIAL = {
