@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from pytest_gpuperf.format import format_quantity, plural, visible
+from pytest_gpuperf.format import form_of, format_quantity, plural, visible
 from pytest_gpuperf.report.axes import Axis, axis
 from pytest_gpuperf.report.svg_roofline import LINKED, Ceiling, Point, roofline
 from pytest_gpuperf.report.views import own_verdict
@@ -18,6 +19,8 @@ Record = dict[str, Any]
 
 #: How many bodies are named under the picture: those that reach the least of their roof.
 _FARTHEST = 6
+#: An axis has at least so many ticks; where powers of ten are fewer, twos and fives are among them.
+_TICKS = 3
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -146,7 +149,17 @@ def _spread(numbers: Sequence[float], unit: str) -> Axis:
     """Return a logarithmic axis that leaves room around its numbers, of a decade at least."""
     low, high = min(numbers), max(numbers)
     pad = max(1.25, (10.5 / (high / low)) ** 0.5)
-    return axis([low / pad, high * pad], unit)
+    found = axis([low / pad, high * pad], unit)
+    if len(found.ticks) >= _TICKS:
+        return found
+    decades = range(math.floor(math.log10(found.low)), math.ceil(math.log10(found.high)) + 1)
+    numbers = [float(f"{step}e{power}") for power in decades for step in (1, 2, 5)]
+    return dataclasses.replace(found, ticks=tuple((number, _tick(number, unit)) for number in numbers if found.low <= number <= found.high))
+
+
+def _tick(number: float, unit: str) -> str:
+    scale, name = form_of(number, unit)
+    return f"{number / scale:,.6g} {name}".rstrip()
 
 
 def _point(body: _Body, x: float, y: float, roof: float | None) -> Point:
