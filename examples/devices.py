@@ -7,7 +7,7 @@ from pytest_gpuperf.reasons import Reason
 from pytest_gpuperf.testing import FakeDevice, FakeSpec
 
 #: A thousandth of a GPU, so that arrays of a few KB are large. Every line, record and page that names the device says that it is none.
-FAKE = FakeSpec(name="NVIDIA FAKE (no GPU: made-up figures)", l2=1 << 16, bandwidth=1.2e10, l2_bandwidth=4.8e10, cupti="usable")
+FAKE = FakeSpec(name="NVIDIA FAKE (no GPU: made-up figures)", l2=1 << 14, bandwidth=3e9, l2_bandwidth=1.2e10, cupti="usable")
 
 
 def fake_backend():

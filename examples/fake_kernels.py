@@ -9,7 +9,7 @@ class FakeKernels:
     """Arrays in the memory of a FakeDevice, and kernels on its virtual clock."""
 
     #: floats in a row: few, as NumPy does the work of every timed call
-    row = 16
+    row = 4
     #: what gpuperf.guarded makes: whatever the device has
     like = None
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 from numba import cuda
 
@@ -61,6 +64,23 @@ def tenth_more(x, out):
     i = cuda.grid(1)
     if i < out.size:
         out[i] = x[i] * 1.1
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kernel:
+    """What `gpuperf static gpu_kernels` compiles, and limits such as registers="<= 32" are judged for, without a GPU."""
+
+    name: str
+    function: Any
+    signature: str
+    block: int = THREADS
+
+
+KERNELS = (
+    Kernel("double", double, "void(float32[::1], float32[::1])"),
+    Kernel("double_strided", double_strided, "void(float32[::1], float32[::1])"),
+    Kernel("tenth_more", tenth_more, "void(float32[::1], float32[::1])"),
+)
 
 
 class GpuKernels:

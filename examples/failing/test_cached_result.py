@@ -1,11 +1,11 @@
 """A result that is kept from the first call: the fastest kernel of all, and seen by the poison that stands where the output should be.
 
-    SAYS
+    not written: 1,024 of 1,024 elements of outputs[0] keep the poison, first at [0] (declare an array that is written in part as inout=)
 """
 
 
 def test_the_work_is_done_once(gpuperf, device):
-    x, out, done = device.random(64), device.empty(64), []
+    x, out, done = device.random(256), device.empty(256), []
 
     def body():
         if not done:
