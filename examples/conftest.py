@@ -13,16 +13,23 @@ collect_ignore = ["failing"]
 os.environ["NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS"] = "0"
 
 FAKE = fake_backend()
+MADE_UP = "examples: no GPU here, so a FakeDevice stands in: kernels do their work in NumPy, and all times are made up"
 
 
-def pytest_gpuperf_backend(config):
+def pytest_gpuperf_backend():
     """Give the plugin a fake device where there is no GPU; None lets it take the GPU."""
     return FAKE
 
 
-def pytest_report_header(config):
+def pytest_report_header():
     """Say it where a fake device stands in: no figure of such a run is one of a GPU."""
-    return None if FAKE is None else "examples: no GPU here, so a FakeDevice stands in: kernels do their work in NumPy, and all times are made up"
+    return MADE_UP if FAKE is not None else None
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say it at the end too: -q has no header."""
+    if FAKE is not None:
+        terminalreporter.write_line(MADE_UP, yellow=True)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The same object outside pytest, for notebooks and scripts: `pytest_gpuperf.session()` takes the first GPU, and here a FakeDevice where there is none.
 
-    python examples/notebook_session.py
+python examples/notebook_session.py
 """
 
 from __future__ import annotations

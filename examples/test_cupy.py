@@ -9,8 +9,9 @@ import pytest
 from pytest_gpuperf import Work
 
 
+@pytest.mark.usefixtures("gpu")
 @pytest.mark.gpuperf(time="<= 5 x roof")
-def test_cupy_adds(gpuperf, gpu):
+def test_cupy_adds(gpuperf):
     cupy = pytest.importorskip("cupy")
     a = cupy.arange(1 << 24, dtype="float32")
     b, out = a / 7, cupy.empty_like(a)

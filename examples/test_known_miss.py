@@ -2,7 +2,7 @@
 The strided kernel misses its own, as a table [[known-miss]] says: it passes as `known`, and fails where it gets worse than that.
 
     pytest --gpuperf examples/test_known_miss.py
-    pytest --gpuperf-record examples/test_known_miss.py      (writes limits from what it measures)
+    pytest examples/test_known_miss.py --gpuperf-record      (writes limits from what it measures)
 """
 
 from pytest_gpuperf import Work

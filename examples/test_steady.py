@@ -13,6 +13,7 @@ def test_double_in_a_stream_of_calls(gpuperf, device):
     gpuperf.measure(
         device.double,
         inputs=sets,
+        outputs=[out for _, out in sets],
         work=Work(reads=nbytes, writes=nbytes),
         cache="steady",
         budget={"time": "<= 3 x roof", "bandwidth": ">= 30 %"},

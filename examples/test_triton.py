@@ -9,8 +9,9 @@ import pytest
 from pytest_gpuperf import Work
 
 
+@pytest.mark.usefixtures("gpu")
 @pytest.mark.gpuperf(time="<= 5 x roof", launches="== 1")
-def test_triton_adds(gpuperf, gpu):
+def test_triton_adds(gpuperf):
     torch = pytest.importorskip("torch")
     triton = pytest.importorskip("triton")
     from own_triton import add

@@ -1,6 +1,6 @@
 """A result that is kept from the first call: the fastest kernel of all, and seen by the poison that stands where the output should be.
 
-    not written: 1,024 of 1,024 elements of outputs[0] keep the poison, first at [0] (declare an array that is written in part as inout=)
+not written: 1,024 of 1,024 elements of outputs[0] keep the poison, first at [0] (declare an array that is written in part as inout=)
 """
 
 

@@ -1,6 +1,6 @@
 """`x * 1.1`: a Python number is a float64, so numba multiplies in double precision and converts twice; no time is needed to see it.
 
-    f64: 3 is not 0 (tenth_more on sm_90)
+f64: 3 is not 0 (tenth_more on sm_90)
 """
 
 import pytest

@@ -1,6 +1,6 @@
 """A quantity that there is not: refused with the nearest name, never ignored. In a marker it would be an error before any test runs.
 
-    measure('main'): unknown quantity 'bandwith'; nearest 'bandwidth'
+measure('main'): unknown quantity 'bandwith'; nearest 'bandwidth'
 """
 
 

@@ -1,6 +1,6 @@
 """The last block of the output is never written: with the right bits still there from an earlier call, comparing would see nothing.
 
-    not written: 256 of 1,024 elements of outputs[0] keep the poison, first at [768] (declare an array that is written in part as inout=)
+not written: 256 of 1,024 elements of outputs[0] keep the poison, first at [768] (declare an array that is written in part as inout=)
 """
 
 

@@ -1,6 +1,6 @@
 """A body that waits for the device: its time on the device is UNMEASURED `sync`, and a limit on waits fails, with the line that waits on the page.
 
-    synchronizations: 1 is not 0 (counted exactly, source cupti)
+synchronizations: 1 is not 0 (counted exactly, source cupti)
 """
 
 import pytest

@@ -1,7 +1,7 @@
 """A kernel beyond its limits: both are judged, both are told, each with its interval and how it was measured.
 
-    time: 8.183 x roof exceeds 2.000 x roof by 309.1 % (95 % interval 8.150..8.216, 200 samples in 10 rounds, device clock, cold, SM 1980 MHz)
-    bandwidth: 12.22 % is below 60.00 % by 79.6 % (95 % interval 12.17..12.27, 200 samples in 10 rounds, device clock, cold, SM 1980 MHz)
+time: 8.183 x roof exceeds 2.000 x roof by 309.1 % (95 % interval 8.150..8.216, 200 samples in 10 rounds, device clock, cold, SM 1980 MHz)
+bandwidth: 12.22 % is below 60.00 % by 79.6 % (95 % interval 12.17..12.27, 200 samples in 10 rounds, device clock, cold, SM 1980 MHz)
 """
 
 import pytest

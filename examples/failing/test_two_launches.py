@@ -1,6 +1,6 @@
 """Two launches where one was promised, as after an innocent refactoring: counts have no noise, so the limit is exact.
 
-    launches: 2 is not 1 (counted exactly, source cupti)
+launches: 2 is not 1 (counted exactly, source cupti)
 """
 
 import pytest

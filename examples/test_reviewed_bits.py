@@ -1,7 +1,7 @@
-"""Bits that somebody reviewed: golden/test_golden.json beside this file has the digest of the output, and a small one is kept whole.
+"""Bits that somebody reviewed: golden/test_reviewed_bits.json beside this file has the digest of the output, and a small one is kept whole.
 `--gpuperf-update-golden` writes it and shows what changed; from then on other bits fail, on every machine.
 
-    pytest --gpuperf examples/test_golden.py
+    pytest --gpuperf examples/test_reviewed_bits.py
 """
 
 import numpy as np
