@@ -20,11 +20,10 @@ def double(x, out):
 
 @cuda.jit
 def double_strided(x, out):
-    # Neighbouring threads touch elements that lie far apart, so every access is a sector of its own.
+    # Neighbouring threads touch elements that lie far apart, so every access is a sector of its own. 65537 is a prime: each element has its turn.
     i = cuda.grid(1)
-    rows = out.size // THREADS
     if i < out.size:
-        place = (i % rows) * THREADS + i // rows
+        place = (np.int64(i) * 65537) % out.size
         out[place] = x[place] + x[place]
 
 
