@@ -23,7 +23,7 @@ class Layer:
 
 
 LAYERS = (
-    Layer("facts", ("errors", "reasons", "work", "format", "metrics", "stats", "shares", "ratios", "values", "options", "seeds"), (), siblings=True),
+    Layer("facts", ("errors", "reasons", "work", "format", "metrics", "stats", "shares", "ratios", "values", "options", "seeds", "progress"), (), siblings=True),
     Layer("ground", ("device", "records", "nvtx_ranges"), ("facts",)),
     # budgets know the names of counters, which are theirs to judge.
     Layer("rooms", ("timing", "identity", "counters", "static", "budgets"), ("facts", "ground", "counters")),
@@ -39,7 +39,7 @@ LAYERS = (
     Layer("testing", ("testing",), ("facts", "ground")),
     Layer(
         "process",
-        ("state", "items", "running", "recorder", "parallel", "hooks", "relaunch", "counting", "neutral", "child", "seeding", "faults", "qualifying", "sanitizing", "sanitized", "checking", "goldens", "declaring", "gating", "terminating", "base", "budget_files", "budget_hooks", "recording"),
+        ("state", "showing", "items", "running", "recorder", "parallel", "hooks", "relaunch", "counting", "neutral", "child", "seeding", "faults", "qualifying", "sanitizing", "sanitized", "checking", "goldens", "declaring", "gating", "terminating", "base", "budget_files", "budget_hooks", "recording"),
         ("facts", "ground", "rooms", "trial", "case", "verbs", "readers"),
         siblings=True,
     ),

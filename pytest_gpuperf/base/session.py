@@ -172,7 +172,7 @@ class Base:
                 return samples
 
             seed = zlib.crc32(f"{nodeid}::{name}".encode("utf-8", "backslashreplace"))
-            turns = alternate(base, side.turn, offers, 2 * request.limit, seed, tools.backend)
+            turns = alternate(base, side.turn, offers, 2 * request.limit, seed, tools.backend, request.telling)
             return _record(turns, offers, told["code"], seed)
         finally:
             # What ends this now is not to be hidden by a base that ended too.
