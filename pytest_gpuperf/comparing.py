@@ -146,7 +146,9 @@ def _once(
     try:
         for version, body in bodies.items():
             untimed.restore()
-            (result, left), launches = seen_launches(partial(untimed.call, body))
+            with runtime.telling(case.nodeid, names[version]) as telling:
+                begin(telling, "once")
+                (result, left), launches = seen_launches(partial(untimed.call, body))
             kept[version] = left
             one = Measurement.unmeasured(names[version], hole, result, given.work, case, runtime.device)
             one.compiled = resources_of(runtime, case, names[version], launches)

@@ -40,10 +40,13 @@ PHASES: tuple[Phase, ...] = (
     Phase("once", "one untimed call of", silent=True),
     Phase("comparing", "comparing"),
     Phase("base", "taking turns with the base:"),
+    Phase("base-start", "starting the base's session", silent=True),
     Phase("qualifying", "qualifying:", "pairs"),
+    Phase("planning", "ncu: collecting in a process of its own", silent=True),
     Phase("ncu", "ncu:", "cases"),
     Phase("sanitizing", "compute-sanitizer:", "cases"),
-    Phase("static", "compiling kernels of", "kernels"),
+    Phase("lookup", "looking machine code up:", "kernels"),
+    Phase("static", "compiling:", "kernels"),
     Phase("workers", "xdist:", "workers at work"),
 )
 _BY_NAME = {row.name: row for row in PHASES}

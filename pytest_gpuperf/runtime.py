@@ -63,7 +63,7 @@ class Runtime:
         #: Takes turns with the base's session; None where there is no base.
         self.paired: Callable[..., None] | None = None
         #: Gives, for a block, what tells how far a piece of work is: its node id, its name, its seconds of sampling; None where nobody is told.
-        self.telling: Callable[[str, str, float], contextlib.AbstractContextManager[Telling | None]] = _untold
+        self.telling: Callable[..., contextlib.AbstractContextManager[Telling | None]] = _untold
 
     @property
     def device(self) -> str | None:
@@ -88,6 +88,7 @@ class Runtime:
             from pytest_gpuperf.timing.launched import normal, place_of
 
             self._offline = Offline(self.config.kernels, self.config.archs, self.folder, normal, place_of)
+            self._offline.telling = self.telling
         return self._offline
 
     @property

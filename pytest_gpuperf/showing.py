@@ -7,84 +7,22 @@ import os
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_gpuperf.items import is_case
-from pytest_gpuperf.progress import Telling, columns, line
+from pytest_gpuperf.passing import REDRAW, terminal_of
+from pytest_gpuperf.progress import Progress, Telling, line
+from pytest_gpuperf.records.keys import bare_nodeid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pytest_gpuperf.progress import Progress
-
-#: A passing line is drawn at most so often, in seconds.
-_REDRAW = 0.2
 #: A plain line comes after so many seconds in which nothing was printed, and so long after the one before; the last gap stays.
 QUIET = 10.0
 GAPS = (0.0, 30.0, 60.0)
-#: So many columns at the right end stay free: for the cursor, and for the ^C that a terminal prints at it.
-_MARGIN = 4
-#: Where fewer columns than this are left beside what pytest has written, the passing line takes its place for a while.
-_ENOUGH = 24
 NONE, PLAIN, PASSING = "none", "plain", "passing"
-
-
-class Terminal:
-    """A passing line on a terminal: it stands behind what pytest has written of its own line, and leaves no trace there.
-
-    It goes to a descriptor of its own, whatever becomes of the standard output while a test is captured.
-    """
-
-    def __init__(self, descriptor: int) -> None:
-        """Take over a descriptor; nothing is drawn."""
-        self._descriptor = descriptor
-        self._drawn = ""
-
-    @property
-    def width(self) -> int:
-        """The columns of now."""
-        try:
-            return os.get_terminal_size(self._descriptor).columns or 80
-        except OSError:
-            return 80
-
-    def draw(self, progress: Progress, written: str, *, named: bool) -> None:
-        """Draw progress behind what stands in pytest's line; where there is no room beside a name, in place of it until `clear`."""
-        width, column = self.width, columns(written)
-        if column and not column % width:
-            # The cursor waits behind the last column, and nothing can put it back there.
-            return
-        at, back = column % width, ""
-        gap = " " if at and not written.endswith(" ") else ""
-        if named and width - at - _MARGIN < _ENOUGH and column < width:
-            at, back, gap, named = 0, written, "", False
-        text = line(progress, width - at - _MARGIN - len(gap), named=named)
-        if not text:
-            self.clear()
-            return
-        place = f"\r\x1b[{at}C" if at else "\r"
-        self._write(f"{place}\x1b[K{gap}\x1b[2m{text}\x1b[0m")
-        self._drawn = f"{place}\x1b[K{back}"
-
-    def clear(self) -> None:
-        """Remove the line."""
-        if self._drawn:
-            self._write(self._drawn)
-            self._drawn = ""
-
-    def close(self) -> None:
-        """Remove the line and give the descriptor back."""
-        self.clear()
-        with contextlib.suppress(OSError):
-            os.close(self._descriptor)
-        self._descriptor = -1
-
-    def _write(self, text: str) -> None:
-        # A terminal that is gone takes no case with it.
-        with contextlib.suppress(OSError):
-            os.write(self._descriptor, text.encode(errors="backslashreplace"))
 
 
 class Shown:
@@ -93,9 +31,11 @@ class Shown:
     def __init__(self, config: pytest.Config, *, enabled: bool, clock: Callable[[], float] = time.monotonic) -> None:
         """Keep the terminal of now, whatever a test captures later; nothing is written. Without --gpuperf there is no progress, only single lines."""
         self.config, self._clock = config, clock
-        self._terminal = _terminal(config) if enabled else None
+        self._terminal = terminal_of(sys.stdout) if enabled and not hasattr(config, "workerinput") else None
         if enabled:
             config.pluginmanager.register(self, "gpuperf-progress")
+        if enabled and config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput"):
+            config.pluginmanager.register(Workers(self), "gpuperf-progress-workers")
         self._form = ""
         self._home = (os.getpid(), threading.get_ident())
         self._drawn = self._printed = self._said = self._began = clock()
@@ -131,7 +71,7 @@ class Shown:
         """Say whether progress is to be shown again; cheap."""
         now = self._clock()
         if self.form == PASSING:
-            return now - self._drawn >= _REDRAW
+            return now - self._drawn >= REDRAW
         # What any line says is good for a while, and in a long session for longer.
         return self.form == PLAIN and now - self._printed >= QUIET and now - self._said >= GAPS[min(self._lines, len(GAPS) - 1)]
 
@@ -208,11 +148,54 @@ class Shown:
             self._terminal = None
 
 
-def _terminal(config: pytest.Config) -> Terminal | None:
-    """Return the terminal that the standard output is, on a descriptor of its own; None for what is none, or none that can erase."""
-    if hasattr(config, "workerinput") or os.environ.get("TERM") == "dumb" or os.environ.get("NO_COLOR"):
-        return None
-    try:
-        return Terminal(os.dup(sys.stdout.fileno())) if sys.stdout.isatty() else None
-    except (OSError, ValueError, AttributeError):
-        return None
+class Workers:
+    """What the controller of xdist shows: which tests are at work, as far as events from its workers tell; it sees into none of them."""
+
+    def __init__(self, shown: Shown) -> None:
+        """Know of no test."""
+        self._shown, self._running = shown, dict[str, None]()
+        self._write: Callable[..., None] | None = None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """A worker begins a test."""
+        self._running[bare_nodeid(nodeid)] = None
+        # What the event before had removed, and too soon after another to come again, is not to be gone until the next.
+        self._tell()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """A worker has ended a part of one, perhaps its last."""
+        if report.when == "teardown":
+            self._running.pop(bare_nodeid(report.nodeid), None)
+        if self._shown.due():
+            self._tell()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Leave the terminal as pytest left it."""
+        self._shown.clear()
+        if self._write is not None:
+            self._shown.config.get_terminal_writer().write_raw = self._write  # type: ignore[method-assign]
+            self._write = None
+        self._running.clear()
+
+    def _tell(self) -> None:
+        config = self._shown.config
+        if not self._running:
+            return
+        if self._write is None:
+            # Events of workers come between any two lines of pytest's: whatever it writes, the passing line goes first.
+            writer = config.get_terminal_writer()
+            self._write = write = writer.write_raw
+
+            def write_raw(msg: str, *, flush: bool = False) -> None:
+                self._shown.clear()
+                write(msg, flush=flush)
+
+            writer.write_raw = write_raw  # type: ignore[method-assign]
+        with contextlib.suppress(OSError):
+            config.get_terminal_writer().flush()
+        longest = next(iter(self._running))
+        count = len(getattr(config.option, "tx", None) or ()) or len(self._running)
+        self._shown.show(Progress("workers", f"longest {longest}", done=len(self._running), of=max(count, len(self._running))))
