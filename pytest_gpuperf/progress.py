@@ -156,8 +156,7 @@ def _less(facts: list[str], number: int) -> list[str]:
 def _joined(head: str, *facts: str) -> str:
     # The result stands between how much was taken and how long it took, as one would say it.
     order = [*facts[1:2], *facts[:1], *facts[2:]]
-    end = head[-1:] == ":"
-    return f"{head}{'' if end or not order else ':'} {', '.join(order)}".strip() if head else ", ".join(order)
+    return ": ".join(filter(None, (head.removesuffix(":"), ", ".join(order))))
 
 
 def _function(nodeid: str) -> str:
