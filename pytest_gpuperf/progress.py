@@ -47,7 +47,7 @@ PHASES: tuple[Phase, ...] = (
     Phase("sanitizing", "compute-sanitizer:", "cases"),
     Phase("lookup", "looking machine code up:", "kernels"),
     Phase("static", "compiling:", "kernels"),
-    Phase("workers", "xdist:", "workers at work"),
+    Phase("workers", "xdist, longest at work:", "workers"),
 )
 _BY_NAME = {row.name: row for row in PHASES}
 
@@ -113,10 +113,10 @@ def _texts(progress: Progress, *, named: bool) -> Iterator[str]:
     short, name = _function(nodeid), visible(progress.name)
     spoken = " ".join(verb.removesuffix(":").removesuffix(" of").removesuffix(" for").removesuffix(" with").split())
     heads = [" ".join(filter(None, (verb, name)))] if named else [" ".join(filter(None, (verb, one, name))) for one in dict.fromkeys((nodeid, short))]
-    for head in heads:
-        yield _joined(head, *facts)
-        for number in range(1, len(facts)):
-            yield _joined(head, *_less(facts, number))
+    # A name is known from its end, and how much was taken from nothing else: the path goes first.
+    for number in range(max(len(facts), 1)):
+        for head in heads:
+            yield _joined(head, *facts[: len(facts) - number])
     best = facts[:1]
     yield _joined(name if named else " ".join(filter(None, (short, name))), *best)
     yield _joined(name, *best)
@@ -146,11 +146,6 @@ def _open(progress: Progress) -> str:
     if share is None or not math.isfinite(share):
         return ""
     return f" ± {100 * share:.1f} %" if share < 1 else f" ± {digits(100 * share)} %"
-
-
-def _less(facts: list[str], number: int) -> list[str]:
-    """Return the facts without the last ones."""
-    return facts[: len(facts) - number]
 
 
 def _joined(head: str, *facts: str) -> str:

@@ -82,7 +82,7 @@ class Shown:
         if self.form == PASSING and self._terminal is not None:
             self._drawn = self._clock()
             written = str(getattr(self.config.get_terminal_writer(), "_current_line", ""))
-            self._terminal.draw(progress, written, named=bool(progress.nodeid) and self.config.get_verbosity() > 0 and progress.nodeid in written)
+            self._terminal.draw(progress, written, named=bool(progress.name) and self.config.get_verbosity() > 0 and progress.nodeid in written)
         elif self.due():
             text = line(progress) + self._place()
             with contextlib.suppress(OSError, ValueError):
@@ -182,9 +182,9 @@ class Workers:
 
     def _tell(self) -> None:
         config = self._shown.config
-        if not self._running:
+        if not self._running or self._shown.form == NONE:
             return
-        if self._write is None:
+        if self._write is None and self._shown.form == PASSING:
             # Events of workers come between any two lines of pytest's: whatever it writes, the passing line goes first.
             writer = config.get_terminal_writer()
             self._write = write = writer.write_raw
@@ -198,4 +198,4 @@ class Workers:
             config.get_terminal_writer().flush()
         longest = next(iter(self._running))
         count = len(getattr(config.option, "tx", None) or ()) or len(self._running)
-        self._shown.show(Progress("workers", f"longest {longest}", done=len(self._running), of=max(count, len(self._running))))
+        self._shown.show(Progress("workers", longest, done=len(self._running), of=max(count, len(self._running))))

@@ -227,12 +227,12 @@ def test_the_controller_of_xdist_shows_which_tests_are_at_work(monkeypatch):
     controller = Workers(session.shown)
     controller.pytest_runtest_logstart("t.py::a@gpu0")
     controller.pytest_runtest_logstart("t.py::b")
-    assert wire.look() == ["xdist: longest t.py::a: 2 of 2 workers at work"]
+    assert wire.look() == ["xdist, longest at work: t.py::a: 2 of 2 workers"]
     session.reporter.write_raw(".")
     assert wire.look() == [""], "whatever pytest writes, the line goes first"
     session.now += 1
     controller.pytest_runtest_logreport(types.SimpleNamespace(when="teardown", nodeid="t.py::a@gpu0"))
-    assert wire.look() == ["xdist: longest t.py::b: 1 of 2 workers at work"]
+    assert wire.look() == ["xdist, longest at work: t.py::b: 1 of 2 workers"]
     controller.pytest_sessionfinish()
     assert wire.look() == [""]
     assert getattr(session.reporter.write_raw, "__self__", None) is session.reporter, "pytest's own again"
