@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpuperf import relaunch
 from pytest_gpuperf.counters import checker
 from pytest_gpuperf.counters.attribution import Left
+from pytest_gpuperf.counters.progress import Follower
 from pytest_gpuperf.format import shorten, visible
 from pytest_gpuperf.reasons import Reason
 from pytest_gpuperf.sanitized import LOG, PIECES, PRINTED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import pytest
@@ -29,10 +31,10 @@ TIMEOUT = 600.0
 _POLL = 0.05
 
 
-def run(config: pytest.Config, program: Path, tool: str, keys: list[Key], folder: Path, timeout: float, seed: int | None) -> Left:
+def run(config: pytest.Config, program: Path, tool: str, keys: list[Key], folder: Path, timeout: float, seed: int | None, tell: Callable[[int, int, str], None] | None = None) -> Left:
     """Run this session's command line once more under a tool, over some of its cases, and return what that process left.
 
-    A case that does not end in `timeout` seconds costs the process.
+    A case that does not end in `timeout` seconds costs the process. `tell` hears how many cases are done, of how many, and which one runs.
     """
     folder.mkdir(parents=True, exist_ok=True)
     task = folder / "task.json"
@@ -49,18 +51,22 @@ def run(config: pytest.Config, program: Path, tool: str, keys: list[Key], folder
     except OSError as error:
         return Left(b"", (), (), f"{program.name}: {error.strerror or error}")
     try:
-        hung = _watch(process, folder / PIECES, timeout)
+        hung = _watch(process, folder, timeout, len(keys), tell)
     finally:
         _end(process, folder)
     return Left(_bytes(folder / LOG), _lines(folder / PIECES), _lines(folder / "progress.jsonl"), _words(process.returncode, folder / PRINTED), hung)
 
 
-def _watch(process: subprocess.Popen[bytes], pieces: Path, timeout: float) -> Reason | None:
+def _watch(process: subprocess.Popen[bytes], folder: Path, timeout: float, cases: int, tell: Callable[[int, int, str], None] | None) -> Reason | None:
     """Wait for the process's end; return why it has to be ended where nothing moves for too long."""
     size, since = 0, time.monotonic()
+    follower = Follower(folder)
     while process.poll() is None:
         time.sleep(_POLL)
-        now = len(_bytes(pieces))
+        if tell is not None:
+            follower.look()
+            tell(len(follower.story.ended), cases, follower.story.running or "")
+        now = len(_bytes(folder / PIECES))
         if now != size:
             size, since = now, time.monotonic()
         elif time.monotonic() - since > timeout:

@@ -26,6 +26,7 @@ from pytest_gpuperf.profiling import Profiling
 from pytest_gpuperf.reasons import FAIL, PASS, Reason
 from pytest_gpuperf.roofline import Roofline
 from pytest_gpuperf.timing.launched import seen_launches
+from pytest_gpuperf.timing.telling import begin
 from pytest_gpuperf.timing.untimed import Untimed
 
 if TYPE_CHECKING:
@@ -145,7 +146,9 @@ def _once(
     try:
         for version, body in bodies.items():
             untimed.restore()
-            (result, left), launches = seen_launches(partial(untimed.call, body))
+            with runtime.telling(case.nodeid, names[version]) as telling:
+                begin(telling, "once")
+                (result, left), launches = seen_launches(partial(untimed.call, body))
             kept[version] = left
             one = Measurement.unmeasured(names[version], hole, result, given.work, case, runtime.device)
             one.compiled = resources_of(runtime, case, names[version], launches)
@@ -172,14 +175,14 @@ def _timed(
     handle = runtime.stream if given.stream is None else handle_of(given.stream)
     assert runtime.backend is not None
     label = slug(case.nodeid, given.name)
-    with runtime.locked(case.nodeid) as waited:
+    with runtime.locked(case.nodeid) as waited, runtime.telling(case.nodeid, given.name, len(bodies) * runtime.config.limit) as telling:
         began = runtime.backend.now()
-        tools = runtime.instruments(handle)
+        tools = runtime.instruments(handle, telling)
         keys = {version: runtime.key_of(body.function) for version, body in bodies.items()}
         requests = {
             version: Request(
                 body, cache, handle, runtime.config.limit, given.outputs, given.inout, case.samples_for(names[version], []),
-                ran_before=keys[version] in runtime.ran, foreign=runtime.foreign, listener=case,
+                ran_before=keys[version] in runtime.ran, foreign=runtime.foreign, listener=case, telling=telling,
             )
             for version, body in bodies.items()
         }  # fmt: skip
@@ -194,7 +197,8 @@ def _timed(
 
     def roof(what: str) -> Roof:
         assert given.work is not None
-        with runtime.locked(case.nodeid):
+        with runtime.locked(case.nodeid), runtime.telling(case.nodeid, given.name, runtime.config.limit) as telling:
+            begin(telling, "roof")
             return runtime.roofs(handle).find(what, given.work, cache)
 
     notes = [str(compared.hole.detail)] if compared.hole is not None else []

@@ -23,6 +23,7 @@ from pytest_gpuperf.format import plural
 from pytest_gpuperf.items import MARKS, is_case
 from pytest_gpuperf.reasons import Reason
 from pytest_gpuperf.recorder import now
+from pytest_gpuperf.timing.telling import begin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -157,8 +158,9 @@ class Counting:
         keys = tuple({name: value for name, value in wish.items() if name != "counters"} for wish in wishes)
         plan = passes.Plan(program, metrics, keys, state.recorder.folder, report, relaunch.folder_of(state.config), limit, replay)
         state.say(f"ncu {version}: profiling {plural(len(keys), 'case')} in a process of their own, before anything is timed")
-        with state.runtime.locked("ncu"):
-            taken = passes.take(plan, self._child("ncu"), lambda path: read_kernels(path, program, metrics), state.say)
+        with state.runtime.locked("ncu"), state.shown.telling() as telling:
+            begin(telling, "ncu")
+            taken = passes.take(plan, self._child("ncu"), lambda path: read_kernels(path, program, metrics), None if telling is None else telling.count)
         profiled = sum(bool(one["measurements"]) for one in taken.cases)
         # A session in which nothing was counted says why at once, and not only after all that is timed.
         why = next((f": {one['hole']['code']}" for one in taken.cases if not profiled and one["hole"]), "")
@@ -186,7 +188,8 @@ class Counting:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             line, environment = self._child("plan")(None, folder)
-            with (folder / "child.log").open("wb") as output:
+            with (folder / "child.log").open("wb") as output, self.state.shown.telling() as telling:
+                begin(telling, "planning")
                 done = subprocess.run(
                     line, cwd=relaunch.folder_of(config), env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False, timeout=_SECONDS
                 )

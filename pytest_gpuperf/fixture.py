@@ -17,6 +17,7 @@ from pytest_gpuperf.nvtx_ranges import range as nvtx_range
 from pytest_gpuperf.reasons import FAIL, PASS, Reason
 from pytest_gpuperf.timing.body import watched_once
 from pytest_gpuperf.timing.launched import Launch, once, seen_launches
+from pytest_gpuperf.timing.telling import begin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -137,7 +138,9 @@ class GpuPerf:
         source = read_clock(clock, self._runtime)
         hole = self._runtime.hole if self._runtime.config.enabled else Reason("needs-gpuperf")
         if hole is not None:
-            result, launches = seen_launches(lambda: call_once(body))
+            with self._runtime.telling(self._case.nodeid, chosen) as telling:
+                begin(telling, "once")
+                result, launches = seen_launches(lambda: call_once(body))
             made = Measurement.unmeasured(chosen, hole, result, work, self._case, self._runtime.device)
             made.compiled = resources_of(self._runtime, self._case, chosen, launches)
             made.details = {"cache": state, "checked": "unchecked", "varies": varies, "inputs": body.sets, "duty": duty}

@@ -17,6 +17,7 @@ from pytest_gpuperf.hardware import attach, profiled, same_inputs
 from pytest_gpuperf.measurement import Measurement
 from pytest_gpuperf.nvtx_ranges import measurement_range, slug
 from pytest_gpuperf.roofline import Roofline
+from pytest_gpuperf.timing.telling import begin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,9 +67,9 @@ def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement
     found = profiled(runtime, case, wanted.name)
     calls = calls_of(body, cache, changes=bool(wanted.inout))
     base: dict[str, Any] = {}
-    with runtime.locked(case.nodeid) as waited:
+    with runtime.locked(case.nodeid) as waited, runtime.telling(case.nodeid, wanted.name, runtime.config.limit) as telling:
         began = runtime.backend.now()
-        tools = runtime.instruments(handle)
+        tools = runtime.instruments(handle, telling)
         if isinstance(found, Profiled):
             found = same_inputs(found, inputs_record(runtime.backend, tools.operations, body, wanted.inout, handle, wanted.outputs))
         request = Request(
@@ -88,6 +89,7 @@ def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement
             selfcheck=wanted.clock == DEVICE and not case.selfchecked,
             profiled=wants_profile(runtime, case, wanted.name, wanted.own),
             listener=case,
+            telling=telling,
             turns=None if runtime.paired is None else partial(runtime.paired, base, case.nodeid, wanted.name),
         )
         runtime.ran.add(key)
@@ -106,7 +108,8 @@ def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement
 
     def roof_of(what: str, clock: str = wanted.clock) -> Roof:
         assert body.work is not None
-        with runtime.locked(case.nodeid):
+        with runtime.locked(case.nodeid), runtime.telling(case.nodeid, wanted.name, runtime.config.limit) as telling:
+            begin(telling, "roof")
             return runtime.roofs(handle, clock).find(what, body.work, cache, wanted.duty)
 
     # A graph's time has no roof; what the device clock knows to be beyond the device is beyond it in a graph too.

@@ -9,6 +9,7 @@ import pytest
 
 from pytest_gpuperf.qualify import processes, trial
 from pytest_gpuperf.reasons import FAIL, Reason
+from pytest_gpuperf.timing.telling import begin
 
 if TYPE_CHECKING:
     from pytest_gpuperf.state import State
@@ -60,7 +61,9 @@ def _qualified(state: State, setting: trial.Setting) -> dict[str, Any]:
         others = processes.Processes(
             [str(one) for one in invocation.args], state.recorder.folder, calibration, invocation.dir, tools.backend.facts.uuid, setting.cache, setting.limit
         )
-        return trial.qualify(tools, setting, others.measure, state.say)
+        with state.shown.telling() as telling:
+            begin(telling, "qualifying")
+            return trial.qualify(tools, setting, others.measure, state.say, None if telling is None else telling.count)
 
 
 def answer_instead(config: pytest.Config) -> int | None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_gpuperf.device.lock import Waited
     from pytest_gpuperf.device.operations import Operations
     from pytest_gpuperf.options import Config
+    from pytest_gpuperf.progress import Telling
     from pytest_gpuperf.static.session import Offline
     from pytest_gpuperf.timing.instruments import Instruments
     from pytest_gpuperf.timing.roofs import Roofs
@@ -61,6 +62,8 @@ class Runtime:
         self.profiled: Callable[[], Results | None] = lambda: None
         #: Takes turns with the base's session; None where there is no base.
         self.paired: Callable[..., None] | None = None
+        #: Gives, for a block, what tells how far a piece of work is: its node id, its name, its seconds of sampling; None where nobody is told.
+        self.telling: Callable[..., contextlib.AbstractContextManager[Telling | None]] = _untold
 
     @property
     def device(self) -> str | None:
@@ -85,6 +88,7 @@ class Runtime:
             from pytest_gpuperf.timing.launched import normal, place_of
 
             self._offline = Offline(self.config.kernels, self.config.archs, self.folder, normal, place_of)
+            self._offline.telling = self.telling
         return self._offline
 
     @property
@@ -131,13 +135,15 @@ class Runtime:
                 self._on_go()
             yield waited
 
-    def instruments(self, stream: int) -> Instruments:
+    def instruments(self, stream: int, telling: Telling | None = None) -> Instruments:
         """Open the device at the first use and calibrate, or take over the calibration of another worker; under the lock."""
         from pytest_gpuperf.timing.clock import Calibration
         from pytest_gpuperf.timing.instruments import Instruments
 
         if self._instruments is None:
             assert self.backend is not None
+            if telling is not None:
+                telling.phase("calibrating")
             self.foreign = self._foreign_load()
             stored = self._shared("calibration")
             known = Calibration(**stored) if stored else None
@@ -244,3 +250,8 @@ class Runtime:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 json.dump(record, file)
             Path(temporary).replace(path)
+
+
+def _untold(_nodeid: str = "", _name: str = "", _limit: float = 0.0) -> contextlib.AbstractContextManager[Telling | None]:
+    """Tell nobody."""
+    return contextlib.nullcontext()

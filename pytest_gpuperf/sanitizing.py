@@ -17,6 +17,7 @@ from pytest_gpuperf.items import is_case, place_of
 from pytest_gpuperf.reasons import FAIL, PASS, Reason
 from pytest_gpuperf.records.keys import bare_nodeid
 from pytest_gpuperf.running import CASE
+from pytest_gpuperf.timing.telling import begin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,7 +130,9 @@ class Sanitizing:
         while keys:
             number += 1
             folder = state.recorder.folder / "sanitizer" / str(number)
-            left = checking.run(state.config, program, self._tool, keys, folder, self._timeout, state.options.seed)
+            with state.shown.telling() as telling:
+                begin(telling, "sanitizing")
+                left = checking.run(state.config, program, self._tool, keys, folder, self._timeout, state.options.seed, None if telling is None else telling.count)
             settled = settle(keys, left, self._tool)
             self._outside += settled.outside
             if not settled.outcomes:

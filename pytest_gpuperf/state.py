@@ -25,6 +25,7 @@ from pytest_gpuperf.recorder import Recorder, reference_of, simulator_on
 from pytest_gpuperf.records.keys import bare_nodeid
 from pytest_gpuperf.running import CASE, Running, ended_by
 from pytest_gpuperf.runtime import Runtime
+from pytest_gpuperf.showing import Shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +50,7 @@ class State:
         self.gate = Gated()
         self.trouble: list[str] = []
         self.counting = Counting(self)
+        self.shown = Shown(config, enabled=options.enabled)
         self.budgets: BudgetFile | None = None
         self.faults = Faults(options.timeout if options.enabled else None)
 
@@ -72,6 +74,8 @@ class State:
                 root=self.config.rootpath,
             )
             self._runtime.profiled = lambda: self.counting.found
+            if self.options.enabled:
+                self._runtime.telling = self.shown.telling
         return self._runtime
 
     def _backend(self) -> tuple[Any, Reason | None]:
@@ -96,16 +100,7 @@ class State:
 
     def say(self, text: str) -> None:
         """Print one line on the terminal, where this process has one."""
-        plugins = self.config.pluginmanager
-        reporter, capture = plugins.get_plugin("terminalreporter"), plugins.get_plugin("capturemanager")
-        if reporter is None:
-            return
-        # Within a test the terminal's own stream is captured: who waits is to see it now, not with the failure.
-        with contextlib.nullcontext() if capture is None else capture.global_and_fixture_disabled():
-            reporter.ensure_newline()
-            if self.config.get_terminal_writer().width_of_current_line:  # -q: dots without a file's name
-                reporter.write_line("")
-            reporter.write_line(f"gpuperf: {text}", yellow=True)
+        self.shown.say(text)
 
     def read_item(self, item: pytest.Item) -> None:
         """Read the markers of one collected test; BadBudget for what could not be judged later."""

@@ -147,7 +147,7 @@ def test_a_case_that_hangs_in_the_child_is_ended_and_costs_only_its_own_counters
     # A minute is the least that a case is given: the watch itself is tested in test_passes.
     from pytest_gpuperf.counters import passes
 
-    watch = passes.Watch(0, 3, 5.0, lambda _: None)
+    watch = passes.Watch(0, 3, 5.0)
     story = passes.Story(pid=1, running="a")
     assert not watch.late(story, 100.0)
     assert not watch.late(story, 104.9)

@@ -23,8 +23,8 @@ class Layer:
 
 
 LAYERS = (
-    Layer("facts", ("errors", "reasons", "work", "format", "metrics", "stats", "shares", "ratios", "values", "options", "seeds"), (), siblings=True),
-    Layer("ground", ("device", "records", "nvtx_ranges"), ("facts",)),
+    Layer("facts", ("errors", "reasons", "work", "format", "metrics", "stats", "shares", "ratios", "values", "options", "seeds", "progress"), (), siblings=True),
+    Layer("ground", ("device", "records", "nvtx_ranges", "passing"), ("facts",)),
     # budgets know the names of counters, which are theirs to judge.
     Layer("rooms", ("timing", "identity", "counters", "static", "budgets"), ("facts", "ground", "counters")),
     Layer("trial", ("qualify",), ("facts", "ground", "rooms")),
@@ -35,11 +35,11 @@ LAYERS = (
     Layer("readers", ("report", "reference"), ("facts", "records", "counters", "static"), siblings=True),
     # Readers of other tools' files: they make Measurements, so that budgets apply to what they read.
     Layer("traces", ("imports",), ("facts", "ground", "case")),
-    Layer("commands", ("cli",), ("facts", "records", "readers", "traces", "machine", "static", "__init__")),
+    Layer("commands", ("cli",), ("facts", "records", "passing", "readers", "traces", "machine", "static", "__init__")),
     Layer("testing", ("testing",), ("facts", "ground")),
     Layer(
         "process",
-        ("state", "items", "running", "recorder", "parallel", "hooks", "relaunch", "counting", "neutral", "child", "seeding", "faults", "qualifying", "sanitizing", "sanitized", "checking", "goldens", "declaring", "gating", "terminating", "base", "budget_files", "budget_hooks", "recording"),
+        ("state", "showing", "items", "running", "recorder", "parallel", "hooks", "relaunch", "counting", "neutral", "child", "seeding", "faults", "qualifying", "sanitizing", "sanitized", "checking", "goldens", "declaring", "gating", "terminating", "base", "budget_files", "budget_hooks", "recording"),
         ("facts", "ground", "rooms", "trial", "case", "verbs", "readers"),
         siblings=True,
     ),

@@ -88,7 +88,7 @@ class Bench:
         )
         program.chmod(0o755)
         plan = passes.Plan(str(program), ("m",), tuple(map(key, range(count))), self.folder / "run", self.folder / "latest.ncu-rep", self.folder, limit)
-        return passes.take(plan, self.start, self.read, lambda _: None)
+        return passes.take(plan, self.start, self.read)
 
 
 def whole(number):

@@ -18,6 +18,7 @@ from pytest_gpuperf.items import is_case
 from pytest_gpuperf.reasons import Reason, reason_record
 from pytest_gpuperf.stats import grouped_percentile
 from pytest_gpuperf.timing.taken import Synchronises
+from pytest_gpuperf.timing.telling import begin
 from pytest_gpuperf.timing.turns import DEVICE, Offer, Side, alternate
 
 if TYPE_CHECKING:
@@ -91,7 +92,9 @@ class Base:
             began = time.perf_counter()
             state.say(f"base: {self._source.title}")
             try:
-                self._start(state, session)
+                with state.shown.telling() as telling:
+                    begin(telling, "base-start")
+                    self._start(state, session)
             except (BaseError, OSError, Gone) as error:
                 self._lose(f"{error}")
             self._seconds = time.perf_counter() - began
@@ -172,7 +175,7 @@ class Base:
                 return samples
 
             seed = zlib.crc32(f"{nodeid}::{name}".encode("utf-8", "backslashreplace"))
-            turns = alternate(base, side.turn, offers, 2 * request.limit, seed, tools.backend)
+            turns = alternate(base, side.turn, offers, 2 * request.limit, seed, tools.backend, request.telling)
             return _record(turns, offers, told["code"], seed)
         finally:
             # What ends this now is not to be hidden by a base that ended too.

@@ -38,6 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Compile and print the table; 1 where a kernel does not compile."""
     from pytest_gpuperf.cli.output import say
+    from pytest_gpuperf.passing import telling_on
     from pytest_gpuperf.static.compiling import Compiler
 
     if (here := str(Path.cwd())) not in sys.path:
@@ -49,7 +50,8 @@ def run(options: argparse.Namespace) -> int:
         if not rows:
             message = f"no kernel of {options.module} has {options.kernel!r} in its name"
             raise StaticError(message)
-        found = compiler.compile([dataclasses.replace(row, arch=arch) for row in rows for arch in dict.fromkeys(archs)])
+        with telling_on(sys.stderr) as compiler.telling:
+            found = compiler.compile([dataclasses.replace(row, arch=arch) for row in rows for arch in dict.fromkeys(archs)])
     say(
         [
             *table(found),

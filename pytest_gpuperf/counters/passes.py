@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     Key = Mapping[str, Any]
     #: The keys of the cases of one child and its folder: its command line and its environment.
     Start = Callable[[Sequence[Key], Path], tuple[list[str], dict[str, str]]]
+    #: How many cases are done, of how many, and the one that runs.
+    Tell = Callable[[int, int, str], None]
     #: A report: the kernels of each slug, in order, as the results file has them, and by which road it was read; raises ReportError.
     Read = Callable[[Path], tuple[Mapping[str, list[dict[str, Any]]], str]]
 
@@ -32,8 +34,6 @@ WARPS = "sm__warps_launched.sum"
 _POLL_SECONDS = 0.05
 #: How long ncu may take to write its report once its target is gone.
 _WRITES_SECONDS = 120
-#: A line on the terminal at most so often.
-_SAY_SECONDS = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,8 +74,8 @@ class Ended:
     late: bool
 
 
-def take(plan: Plan, start: Start, read: Read, say: Callable[[str], None]) -> Taken:
-    """Profile every case of a plan and return what came of it; `say` hears how far it is."""
+def take(plan: Plan, start: Start, read: Read, tell: Tell | None = None) -> Taken:
+    """Profile every case of a plan and return what came of it; `tell` hears how far it is: cases done, of how many, and the one that runs."""
     taken = Taken()
     _remove_old(plan.report)
     left = list(plan.items)
@@ -89,7 +89,7 @@ def take(plan: Plan, start: Start, read: Read, say: Callable[[str], None]) -> Ta
             folder.mkdir(parents=True, exist_ok=True)
             child, environment = start(left, folder)
             line = ncu.command(plan.program, plan.metrics, report, folder / "ncu.log", child, plan.replay)
-            watch = Watch(len(taken.cases), len(plan.items), plan.limit, say)
+            watch = Watch(len(taken.cases), len(plan.items), plan.limit, tell)
             ended = run(line, environment, plan.cwd, folder, watch)
         except OSError as error:
             for key in left:
@@ -126,19 +126,17 @@ class Watch:
     before: int
     whole: int
     limit: float
-    say: Callable[[str], None]
+    tell: Tell | None = None
     _running: str | None = None
     _since: float = 0.0
-    _said: float = 0.0
 
     def late(self, story: Story, now: float) -> bool:
         """Look at a child's story; say whether its case has taken more than the limit. Starting up counts as a case."""
         at = f"{story.running or ''} {len(story.ended)}"
         if at != self._running:
             self._running, self._since = at, now
-        if story.running is not None and now - self._said > _SAY_SECONDS:
-            self._said = now
-            self.say(f"ncu: {self.before + len(story.ended) + 1} of {self.whole}: {story.running}")
+        if self.tell is not None:
+            self.tell(self.before + len(story.ended), self.whole, story.running or "")
         return now - self._since > self.limit
 
 

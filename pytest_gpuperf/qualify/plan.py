@@ -66,3 +66,13 @@ def process_pairs(pairs: int) -> int:
     (1, 6)
     """
     return max(1, pairs // PAIRS_A_PROCESS_PAIR)
+
+
+def planned(pairs: int) -> int:
+    """Return how many pairs of measurements there are in all, of fresh allocations and of fresh processes.
+
+    >>> planned(1), planned(48)
+    (24, 468)
+    """
+    here = sum(-(-pairs // level.every) for level in LEVELS)
+    return len(SUBJECTS) * (here + process_pairs(pairs) * sum(level.processes for level in LEVELS))

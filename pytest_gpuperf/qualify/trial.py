@@ -7,7 +7,7 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.format import plural
-from pytest_gpuperf.qualify.plan import LEVELS, process_pairs, turns
+from pytest_gpuperf.qualify.plan import LEVELS, planned, process_pairs, turns
 from pytest_gpuperf.qualify.rule import PROMISES, RULE, THRESHOLDS, Kept, Pair, curve, judge, keep, pair
 from pytest_gpuperf.qualify.subject import SUBJECTS, Bench
 from pytest_gpuperf.reasons import Reason, reason_record
@@ -45,19 +45,25 @@ class Kernel:
     time: Value
 
 
-def qualify(tools: Instruments, setting: Setting, elsewhere: Elsewhere, say: Callable[[str], None]) -> dict[str, Any]:
-    """Run the whole qualification and return its record; the caller holds the device's lock. `elsewhere` measures in a fresh process."""
+def qualify(tools: Instruments, setting: Setting, elsewhere: Elsewhere, say: Callable[[str], None], tell: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+    """Run the whole qualification and return its record; the caller holds the device's lock.
+
+    `elsewhere` measures in a fresh process; `tell` hears after each pair how many are taken, and of how many.
+    """
     began = tools.backend.now()
     bench = Bench(tools, cache=setting.cache, limit=setting.limit, seed=setting.seed)
     try:
         kernels = _kernels(bench)
         say(f"qualification: {', '.join(f'{one.name} {one.time.point * 1e6:.2f} us' for one in kernels.values())}, {plural(setting.pairs, 'pair')} each")
         pairs: list[Pair] = []
+        whole = planned(setting.pairs)
         reason = None
         try:
             # One by one, so that an interrupt takes none along that was measured.
             for one in itertools.chain(_here(bench, kernels, setting), _there(kernels, setting, elsewhere)):
-                pairs.append(one)  # noqa: PERF402
+                pairs.append(one)
+                if tell is not None:
+                    tell(len(pairs), whole)
         except KeyboardInterrupt:
             reason = reason_record(INTERRUPTED, "qualification")
     finally:

@@ -14,10 +14,11 @@ from pytest_gpuperf.static.elf import read
 from pytest_gpuperf.static.model import Reference, Request, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from types import TracebackType
 
+    from pytest_gpuperf.progress import Telling
     from pytest_gpuperf.static.model import Compiled
 
 #: Fewer kernels than this a process are not worth the second that its start takes.
@@ -42,6 +43,8 @@ class Compiler:
     def __init__(self, *, store: Path | None = None, processes: int = 2, timeout: float = workers.TIMEOUT) -> None:
         self.store = store or cache.default()
         self._pool = workers.Pool(self.store, most=processes, timeout=timeout)
+        #: Who is told how many kernels are done; None where nobody is.
+        self.telling: Telling | None = None
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -96,7 +99,7 @@ class Compiler:
     def _stored(self, requests: list[Request], groups: list[list[int]], found: list[_Found]) -> list[list[int]]:
         """Fill in what the store has, and return the places that are left, those of one kernel together."""
         loaded: dict[str, cache.Code | None] = {}
-        told = self._pool.run([_task("keys", [requests[place] for place in places]) for places in groups], workers=1)
+        told = self._pool.run([_task("keys", [requests[place] for place in places]) for places in groups], workers=1, told=self._told("lookup"))
         for places, answer in zip(groups, told, strict=True):
             for place in places:
                 if isinstance(answer, workers.Gone):
@@ -122,7 +125,7 @@ class Compiler:
             alike.setdefault(keys, []).extend(places)
         groups = [*alike.values()]
         count = max(1, min(self._pool.most, -(-len(groups) // _WORTH)))
-        told = self._pool.run([_task("compile", [requests[place] for place in places]) for places in groups], workers=count)
+        told = self._pool.run([_task("compile", [requests[place] for place in places]) for places in groups], workers=count, told=self._told("static"))
         for places, answer in zip(groups, told, strict=True):
             for place in places:
                 request, one = requests[place], found[place]
@@ -134,6 +137,13 @@ class Compiler:
                     one.answer = refused(request, built["error"], self._pool.versions)
                     continue
                 one.code = cache.Code(base64.b64decode(built["cubin"]), built["entry"], built["ptx"], built["spills"], dict(self._pool.versions))
+
+    def _told(self, phase: str) -> Callable[[int, int], None] | None:
+        """Begin a phase, and return what is told how far it is."""
+        if self.telling is None:
+            return None
+        self.telling.phase(phase)
+        return self.telling.count
 
     def _disassembled(self, requests: Sequence[Request], found: list[_Found]) -> dict[int, disassemble.Unreadable]:
         """Fill in the text of what has none yet, store it, and return what cannot be read."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from pytest_gpuperf.progress import Telling
     from pytest_gpuperf.static.declared import Declared
     from pytest_gpuperf.static.model import Compiled, Request
 
@@ -47,6 +48,8 @@ class Offline:
         self._code: dict[str, Compiled] = {}
         #: Overloads of declared kernels that cases have answered for, by place and signature.
         self.told: set[tuple[tuple[str, str], str]] = set()
+        #: Gives, for a block, what tells how many kernels are done.
+        self.telling: Callable[[], contextlib.AbstractContextManager[Telling | None]] = contextlib.nullcontext
         #: Whether more than one case asks: then all declared rows are compiled with the first request, in one child.
         self.several = False
         #: Names of the rows that these cases have as parameters: where there are some, only those.
@@ -96,7 +99,8 @@ class Offline:
         """Compile in children that live as long as the session: the next request does not wait for their imports."""
         if self._compiler is None:
             self._compiler = Compiler()
-        return self._compiler.compile(requests)
+        with self.telling() as self._compiler.telling:
+            return self._compiler.compile(requests)
 
     def meant(self, place: tuple[str, str], signature: str) -> str:
         """Return the signature that a launch has on a device, where the simulator's is another and a declared row says so."""

@@ -12,11 +12,13 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 #: Seconds for one task, which is one kernel for all architectures, or the imports of a module.
 TIMEOUT = 120.0
+#: How often who waits for the answers is told how many there are.
+_TELL_SECONDS = 0.2
 _MODULE = "pytest_gpuperf.static.child"
 
 
@@ -107,8 +109,10 @@ class Pool:
         self.versions: dict[str, str] = {}
         self._idle: list[Worker] = []
 
-    def run(self, tasks: Sequence[dict[str, Any]], *, workers: int | None = None) -> list[dict[str, Any] | Gone]:
-        """Return the answer to each task, or why there is none; by `workers` children at most."""
+    def run(
+        self, tasks: Sequence[dict[str, Any]], *, workers: int | None = None, told: Callable[[int, int], None] | None = None
+    ) -> list[dict[str, Any] | Gone]:
+        """Return the answer to each task, or why there is none; by `workers` children at most. `told` hears how many are answered, of how many."""
         found: list[dict[str, Any] | Gone] = [Gone("compile-died", "")] * len(tasks)
         waiting = collections.deque(range(len(tasks)))
         count = min(workers or self.most, len(tasks))
@@ -116,6 +120,9 @@ class Pool:
         for thread in threads:
             thread.start()
         for thread in threads:
+            while told is not None and thread.is_alive():
+                thread.join(_TELL_SECONDS)
+                told(max(0, len(tasks) - len(waiting) - sum(one.is_alive() for one in threads)), len(tasks))
             thread.join()
         return found
 

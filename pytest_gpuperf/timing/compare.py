@@ -12,6 +12,7 @@ from pytest_gpuperf.timing.measure import assemble, first_calls, needs_inputs
 from pytest_gpuperf.timing.quiet import quiet_host
 from pytest_gpuperf.timing.sampler import Sampler
 from pytest_gpuperf.timing.taken import Plan
+from pytest_gpuperf.timing.telling import begin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -93,10 +94,12 @@ def _compare(instruments: Instruments, requests: Mapping[str, Request], versions
     for one in versions:
         _prepare(instruments, requests[one.name], one, firsts[one.name])
     hole = needs_inputs(instruments, request)
-    order, culprit = ([], None) if hole else take_device(instruments, versions, Limits(seconds, needed["time"]), request.stream, seed)
+    begin(request.telling, "comparing")
+    order, culprit = ([], None) if hole else take_device(instruments, versions, Limits(seconds, needed["time"]), request.stream, seed, request.telling)
+    begin(request.telling, "comparing" if culprit is not None else "host")
     if culprit is not None:
         hole = culprit.reason
-        order = take_host(instruments, versions, Limits(seconds, on_host), request.stream, seed)
+        order = take_host(instruments, versions, Limits(seconds, on_host), request.stream, seed, request.telling)
     else:
         take_host(instruments, versions, Limits(_HOST_SHARE * seconds, on_host, _HOST_BLOCKS), request.stream, seed)
     compared = Compared({}, "wall_time" if culprit else "time", {}, {}, order, None if culprit else hole, culprit.reason.detail if culprit else "")

@@ -16,6 +16,7 @@ from pytest_gpuperf.timing.taken import GAP, PRECISION, Synchronises, Taken
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from pytest_gpuperf.progress import Telling
     from pytest_gpuperf.timing.body import Body
     from pytest_gpuperf.timing.buffers import Buffers
     from pytest_gpuperf.timing.clock import Reading
@@ -79,10 +80,12 @@ class VersionSynchronises(Synchronises):
         return Reason("queue-full" if full else "sync", f"version {self.name!r} {what}, so all versions are compared by their wall_time")
 
 
-def take_device(instruments: Instruments, versions: Sequence[Version], limits: Limits, stream: int, seed: int) -> tuple[list[list[int]], VersionSynchronises | None]:
+def take_device(
+    instruments: Instruments, versions: Sequence[Version], limits: Limits, stream: int, seed: int, telling: Telling | None = None
+) -> tuple[list[list[int]], VersionSynchronises | None]:
     """Take blocks on the device's clock; return their orders and, where one waits for the device, that and nothing taken."""
     try:
-        return _device_blocks(instruments, versions, limits, stream, seed), None
+        return _device_blocks(instruments, versions, limits, stream, seed, telling), None
     except VersionSynchronises as error:
         instruments.backend.synchronize()
         for one in versions:
@@ -90,7 +93,9 @@ def take_device(instruments: Instruments, versions: Sequence[Version], limits: L
         return [], error
 
 
-def _device_blocks(instruments: Instruments, versions: Sequence[Version], limits: Limits, stream: int, seed: int) -> list[list[int]]:
+def _device_blocks(
+    instruments: Instruments, versions: Sequence[Version], limits: Limits, stream: int, seed: int, telling: Telling | None
+) -> list[list[int]]:
     sentinel, witness = instruments.sentinel, instruments.witness
     samplers = {place: _sampler(one) for place, one in enumerate(versions)}
     costs = [_begun(one, samplers[place]) for place, one in enumerate(versions)]
@@ -125,13 +130,15 @@ def _device_blocks(instruments: Instruments, versions: Sequence[Version], limits
             one.buffers.compare(entries[place])
 
     order = abba(len(versions), repeats, seed)
-    taken = _blocks(instruments, order, take, limits, 2 * repeats, lambda: settled(levelled([one.calls for one in versions])))
+    taken = _blocks(instruments, order, take, limits, 2 * repeats, lambda: settled(levelled([one.calls for one in versions])), telling)
     for place, one in enumerate(versions):
         samplers[place].say_checked(one.taken)
     return taken
 
 
-def take_host(instruments: Instruments, versions: Sequence[Version], limits: Limits, stream: int, seed: int) -> list[list[int]]:
+def take_host(
+    instruments: Instruments, versions: Sequence[Version], limits: Limits, stream: int, seed: int, telling: Telling | None = None
+) -> list[list[int]]:
     """Take blocks on the host's clock: until each call returned, and until the device was idle; return their orders.
 
     An untimed call of the same version stands before each timed one, so that none starts from what another left.
@@ -170,11 +177,17 @@ def take_host(instruments: Instruments, versions: Sequence[Version], limits: Lim
         call(one, 0)
     repeats = _repeats(4 * (backend.now() - began))
     order = abba(len(versions), repeats, seed)
-    return _blocks(instruments, order, take, limits, 2 * repeats, lambda: settled(levelled([one.host.wall for one in versions])))
+    return _blocks(instruments, order, take, limits, 2 * repeats, lambda: settled(levelled([one.host.wall for one in versions])), telling)
 
 
 def _blocks(
-    instruments: Instruments, order: Iterator[list[int]], take: Callable[[list[int]], None], limits: Limits, each: int, still_open: Callable[[], float]
+    instruments: Instruments,
+    order: Iterator[list[int]],
+    take: Callable[[list[int]], None],
+    limits: Limits,
+    each: int,
+    still_open: Callable[[], float],
+    telling: Telling | None,
 ) -> list[list[int]]:
     """Take blocks, at least GAP apart, until the ratios are settled or time is up; `each` is how many samples a block has of a version."""
     backend = instruments.backend
@@ -194,6 +207,8 @@ def _blocks(
         take(block)
         taken.append(block)
         cost = backend.now() - start + GAP
+        if telling is not None:
+            telling.blocks(len(taken), still_open)
     return taken
 
 

@@ -25,12 +25,14 @@ from pytest_gpuperf.timing.sampler import Sampler
 from pytest_gpuperf.timing.selfcheck import self_check
 from pytest_gpuperf.timing.sources import CUPTI, DEVICE, CuptiWatch
 from pytest_gpuperf.timing.taken import Plan, Taken
+from pytest_gpuperf.timing.telling import FIRST, after_rounds, begin
 from pytest_gpuperf.timing.verdicts import clock_of, find_reason, no_tails, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from pytest_gpuperf.progress import Telling
     from pytest_gpuperf.timing.body import Body
     from pytest_gpuperf.timing.instruments import Instruments
     from pytest_gpuperf.timing.launched import Launch
@@ -79,7 +81,7 @@ class Request:
     selfcheck: bool = False
     profiled: bool = False
     listener: Listener | None = None
-    progress: Callable[[int, stats.Interval], None] | None = None
+    telling: Telling | None = None
     #: Takes turns with another process once the samples are taken, from the entry state; is given what this process knows of the body.
     turns: Callable[[Instruments, Request, Buffers, First], None] | None = None
 
@@ -130,6 +132,7 @@ def measure(instruments: Instruments, request: Request) -> Timed:
         buffers.snapshot(request.stream)
         with quiet_host():
             first = first_calls(instruments, request, buffers)
+            begin(request.telling, "host")
             host = HostTaken() if request.roof else take_host(
                 backend, body, buffers, request.stream, limit=_HOST_SHARE * request.limit,
                 samples=max(request.samples.get("host_time", 0), request.samples.get("wall_time", 0)),
@@ -143,9 +146,11 @@ def measure(instruments: Instruments, request: Request) -> Timed:
                 # A graph of many calls hides one that leaves something else: what calls leave alone must be what the graphs left.
                 check_untimed(instruments, request, buffers)
             failure = found_failure(request, buffers)
+            begin(request.telling, "checking" if request.selfcheck and taken.rounds else "")
             checked = _self_check(instruments, request, buffers, first, taken) if request.selfcheck and taken.rounds else None
             if request.turns is not None and failure is None:
                 request.turns(instruments, request, buffers, first)
+            begin(request.telling, "profiling" if request.profiled else "")
             profile = take_profile(backend, body, buffers, request.stream) if request.profiled else None
             result, failure = leave_and_compare(instruments, request, buffers, failure)
             failure = failure or (buffers.given_up(first.entry, first.changed, request.stream) if not request.roof else None)
@@ -165,6 +170,7 @@ def first_calls(instruments: Instruments, request: Request, buffers: Buffers) ->
         backend.synchronize()
         return First(0.0, 0.0, None, request.kind, "")
     known = True if request.ran_before else compiled_before(body)
+    begin(request.telling, FIRST[known])
 
     def prepare(index: int) -> None:
         if body.setup is not None:
@@ -247,10 +253,11 @@ def _sample(instruments: Instruments, request: Request, buffers: Buffers, first:
         sampler = Sampler(
             backend, watch, instruments.flusher, body, buffers, plan, request.stream,
             tick=instruments.limits.tick, witness=instruments.witness, sm_clock=backend.facts.sm_clock,
-            sentinel=instruments.sentinel, progress=request.progress,
+            sentinel=instruments.sentinel, progress=after_rounds(request.telling, _constant(instruments, request, first)[0], instruments.limits.tick, request.calls),
         )  # fmt: skip
         instruments.sentinel.long.clear()
         instruments.sentinel.rounds = 0
+        begin(request.telling, "warming" if request.duty == "sustained" else "sampling")
         taken = sampler.take(instruments.calibration.constant(first.kind)[1])
     taken.batch *= request.calls
     return taken

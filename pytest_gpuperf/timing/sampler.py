@@ -52,7 +52,7 @@ class Sampler:
         witness: Witness,
         sm_clock: float | None = None,
         sentinel: Sentinel | None = None,
-        progress: Callable[[int, stats.Interval], None] | None = None,
+        progress: Callable[[Taken], None] | None = None,
     ) -> None:
         """Keep what a sample needs; nothing runs yet."""
         self.backend, self.watch, self.flusher = backend, watch, flusher
@@ -82,8 +82,9 @@ class Sampler:
                 self._round(taken, count)
                 if not self._sustained:
                     self._rested += self.backoff.weigh(taken.seen, self.plan.limit - (backend.now() - began))
-                if self.progress is not None and taken.rounds:
-                    self.progress(sum(map(len, taken.rounds)), stats.centre_interval(self._calls(taken), self.tick / taken.batch))
+                # Here the device rests anyway; one that is never to rest is not kept waiting.
+                if self.progress is not None and not self._sustained:
+                    self.progress(taken)
         except Synchronises as error:
             taken.synchronises, taken.stall = True, error.stall
         taken.seconds = self.backend.now() - began

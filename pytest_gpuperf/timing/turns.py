@@ -15,10 +15,12 @@ from pytest_gpuperf.timing.measure import first_calls, needs_inputs
 from pytest_gpuperf.timing.quiet import quiet_host
 from pytest_gpuperf.timing.sampler import Sampler
 from pytest_gpuperf.timing.taken import GAP, PRECISION, Plan, Synchronises, Taken
+from pytest_gpuperf.timing.telling import begin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from pytest_gpuperf.progress import Telling
     from pytest_gpuperf.stats import Interval
     from pytest_gpuperf.timing.instruments import Instruments
     from pytest_gpuperf.timing.measure import First, Request
@@ -144,7 +146,7 @@ class Clock(Protocol):
         """Rest."""
 
 
-def alternate(base: Turn, head: Turn, offers: tuple[Offer, Offer], seconds: float, seed: int, clock: Clock) -> Turns:
+def alternate(base: Turn, head: Turn, offers: tuple[Offer, Offer], seconds: float, seed: int, clock: Clock, telling: Telling | None = None) -> Turns:
     """Take blocks of base and head, each given a quantity, primers and a count, in turns until their ratio, head / base, is settled or `seconds` are over.
 
     A block is two random ABBA pieces; neighbouring pieces of one side are one turn, and each turn begins with primers.
@@ -155,6 +157,7 @@ def alternate(base: Turn, head: Turn, offers: tuple[Offer, Offer], seconds: floa
     sides = (base, head)
     taken: tuple[list[list[float]], list[list[float]]] = ([], [])
     began = clock.now()
+    begin(telling, "base", seconds)
     for order in abba(2, _REPEATS, seed):
         done = len(taken[0])
         if done >= MIN_BLOCKS and (clock.now() - began > seconds or done >= _MAX_BLOCKS or (done >= _USUAL_BLOCKS and done % _LOOK == 0 and settled(levelled(taken)) <= PRECISION)):
@@ -166,6 +169,8 @@ def alternate(base: Turn, head: Turn, offers: tuple[Offer, Offer], seconds: floa
             block[side].extend(sides[side](quantity, primers, pieces * count))
         for rows, row in zip(taken, block, strict=True):
             rows.append(row)
+        if telling is not None:
+            telling.blocks(len(taken[0]), lambda: settled(levelled(taken)))
     level = levelled(taken)
     ticks = (offers[1].tick, offers[0].tick) if quantity == DEVICE else (0.0, 0.0)
     return Turns(quantity, *taken, primers, ratio_interval(level[1], level[0], ticks, seed))
