@@ -1,0 +1,58 @@
+"""What the Markdown summary says of a reference: what differs around it, limits on changes that are exceeded, what is faster or slower."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_gpuperf.format import plural
+from pytest_gpuperf.report.cut import Section
+from pytest_gpuperf.report.gfm import cell, code, folded, prose, table
+from pytest_gpuperf.report.held import held
+from pytest_gpuperf.report.html import GLYPHS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_gpuperf.reference.compared import Comparison
+    from pytest_gpuperf.report.beside import Difference
+
+_HEADS = ("", "this run", "reference")
+
+
+def differing(differences: list[Difference], label: str) -> Iterator[Section]:
+    """Yield in what the surroundings of a reference differ that is only shown beside."""
+    if not differences:
+        return
+    head, tail = folded(f"The reference, {label}, differs in {plural(len(differences), 'thing')}")
+    rows = tuple(f"| {prose(one.what)} | {cell(one.here)} | {cell(one.there)} |" for one in differences)
+    yield Section(3, f"{head}\n{table(_HEADS)}", rows, tail, "difference")
+
+
+def against(comparison: Comparison | None) -> Iterator[Section]:
+    """Yield what came of a comparison: the sentence, what the surroundings move, every change and limit, what is missing and new."""
+    shown = held(comparison)
+    if shown is None:
+        return
+    title = f"### Held against {prose(shown.title)}\n\n{prose(shown.sentence)}."
+    title += f" Machine code: {prose(shown.code)}." if shown.code else ""
+    title += "".join(f"\n\n> No measurement has what the limit {code(text)} is on." for text in shown.unreached)
+    if shown.moving:
+        title += "\n\n> The surroundings differ, so changes that this can move are INCONCLUSIVE *environment-differs*: "
+        title += "; ".join(f"{prose(what)} {prose(there)} → {prose(here)}" for what, there, here in shown.moving) + "."
+    yield Section(3, title)
+    if shown.lines:
+        rows = tuple(
+            f"| {GLYPHS[line.look]} {prose(line.word)} | {cell(line.nodeid)}{f' {prose(line.name)}' if line.name else ''} | {prose(line.quantity)} | {prose(line.text.replace('->', 'to'))} | {prose(line.why) if line.why else ''} |"
+            for line in shown.lines
+        )
+        yield Section(3, table(("", "measurement", "quantity", "before to now", "why")), rows, noun="change")
+    more = [f"{plural(shown.more, 'more change')}: `gpuperf compare -v` lists all."] if shown.more else []
+    more += [f"{count:,} {word}: {', '.join(code(name, 200) for name in names[:_NAMES])}{' and more' if count > _NAMES else ''}." for word, count, names in shown.odd]
+    if more:
+        yield Section(3, "", tuple(f"- {line}" for line in more))
+    if shown.told:
+        head, tail = folded(plural(len(shown.told), "other difference"))
+        yield Section(6, f"{head}\n{table(_HEADS)}", tuple(f"| {prose(what)} | {cell(here)} | {cell(there)} |" for what, there, here in shown.told), tail, "difference")
+
+
+_NAMES = 20
