@@ -25,15 +25,15 @@ class Section:
 
 
 def fit(sections: Sequence[Section], limit: int) -> tuple[str, dict[str, int]]:
-    """Return as much of the sections as UTF-8 holds in `limit` bytes, in the order given, and how many lines of each noun are left out.
+    r"""Return as much of the sections as UTF-8 holds in `limit` bytes, in the order given, and how many lines of each noun are left out.
 
     Sections of rank 0 always stay whole.
 
     >>> parts = [Section(0, "# Title"), Section(2, "rows:", ("- 1", "- 2"), noun="row"), Section(1, "bad:", ("- a",), "end", noun="failure")]
     >>> fit(parts, 100)
-    ('# Title\\n\\nrows:\\n- 1\\n- 2\\n\\nbad:\\n- a\\nend\\n', {})
+    ('# Title\n\nrows:\n- 1\n- 2\n\nbad:\n- a\nend\n', {})
     >>> fit(parts, 35)
-    ('# Title\\n\\nrows:\\n- 1\\n\\nbad:\\n- a\\nend\\n', {'row': 1})
+    ('# Title\n\nrows:\n- 1\n\nbad:\n- a\nend\n', {'row': 1})
     """
     left = limit
     taken: dict[int, int] = {}

@@ -38,20 +38,20 @@ def cell(text: str, limit: int = 1000) -> str:
 
 
 def prose(text: str, limit: int = 2000) -> str:
-    """Return a sentence as text of a paragraph or of a cell; one that could be taken for more than text as code.
+    r"""Return a sentence as text of a paragraph or of a cell; one that could be taken for more than text as code.
 
     >>> prose("raise --gpuperf-limit, or pass inputs=[...]"), prose("ask @team"), prose("1. item"), prose("a * b_c _d_")
-    ('raise --gpuperf-limit, or pass inputs=\\\\[...\\\\]', '`ask @team`', '`1. item`', 'a \\\\* b_c \\\\_d\\\\_')
+    ('raise --gpuperf-limit, or pass inputs=\\[...\\]', '`ask @team`', '`1. item`', 'a \\* b_c \\_d\\_')
     """
     told = _line(text, limit)
     return cell(told, limit) if _RISKY.search(told) else _MARKUP.sub(r"\\\g<0>", told)
 
 
 def folded(title: str) -> tuple[str, str]:
-    """Return head and tail of a folded part; the title is text, and Markdown stands between them.
+    r"""Return head and tail of a folded part; the title is text, and Markdown stands between them.
 
     >>> folded("3 < 4")
-    ('<details><summary>3 &lt; 4</summary>\\n', '\\n</details>')
+    ('<details><summary>3 &lt; 4</summary>\n', '\n</details>')
     """
     return f"<details><summary>{html.escape(_line(title, 300))}</summary>\n", "\n</details>"
 

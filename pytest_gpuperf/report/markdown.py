@@ -87,7 +87,7 @@ def _said(run: Run) -> Iterator[Section]:
     """Yield what must be known before any number is read."""
     told = [*notices(run), *_ended(run)]
     if told:
-        yield Section(1, "", tuple(f"> {prose(line)}\\" for line in told[:-1]) + (f"> {prose(told[-1])}",), noun="notice")
+        yield Section(1, "", (*(f"> {prose(line)}\\" for line in told[:-1]), f"> {prose(told[-1])}"), noun="notice")
 
 
 def _accounts(run: Run) -> Iterator[Section]:
@@ -115,4 +115,4 @@ def _pointer(missing: dict[str, int], page: str, file: str) -> str:
 
 def _word(file: str) -> str:
     """Return a path where it can stand in a command of ours; else a word for it."""
-    return file if file and all(char.isalnum() or char in "/._-" for char in file) and len(file) < 200 else "RUN"  # noqa: PLR2004
+    return file if file and all(char.isalnum() or char in "/._-" for char in file) and len(file) < 200 else "RUN"

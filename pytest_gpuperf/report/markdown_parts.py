@@ -51,7 +51,7 @@ def undecided(run: dict[str, Any]) -> Iterator[Section]:
         if group.verdict == INCONCLUSIVE and len(lines) <= _OPEN:
             yield Section(4, "\n".join([*head, ""]), tuple(lines), noun="reason")
             continue
-        opened, tail = folded("which")
+        opened, tail = folded(f"which {len(group.subjects):,}")
         yield Section(4, "\n".join([*head, "", opened]), tuple(lines), tail, "reason")
 
 
@@ -114,7 +114,7 @@ def _near(near: Near) -> str:
     budget = near.budget
     what = budget["quantity"] if budget["measurement"] == "main" else f"{budget['measurement']} {budget['quantity']}"
     value = format_quantity(budget["value"], budget["unit"]) if budget.get("value") is not None else "no value recorded"
-    return f"| {format_margin(near.margin)} | {prose(what)} {prose(value)} | {cell(budget['text'])}{prose(origin_of(budget)) if budget.get('origin') else ''} | {cell(near.case['nodeid'])} |"
+    return f"| {_kept(format_margin(near.margin))} | {prose(what)} {_kept(prose(value))} | {cell(budget['text'])}{prose(origin_of(budget)) if budget.get('origin') else ''} | {cell(near.case['nodeid'])} |"
 
 
 def _row(row: Row, columns: int) -> str:
@@ -122,12 +122,17 @@ def _row(row: Row, columns: int) -> str:
     told = [
         f"{GLYPHS.get(row.verdict, '')} {prose(row.word)}",
         f"{cell(row.case['nodeid'])} {prose(row.label)}",
-        (time.number or prose(time.why)) if time else "",
-        time.interval if time else "",
+        (_kept(time.number) or prose(time.why)) if time else "",
+        _kept(time.interval) if time else "",
         cell(row.budget) if row.budget else "",
-        row.margin_text,
+        _kept(row.margin_text),
         roof.number.removesuffix(" %") if roof else "",
         prose(row.reference) if row.reference else "",
-        row.delta,
+        _kept(row.delta),
     ]
     return f"| {' | '.join(visible(text) for text in told[:columns])} |"
+
+
+def _kept(number: str) -> str:
+    """Keep a number and its unit on one line."""
+    return number.replace(" ", "\u00a0")
