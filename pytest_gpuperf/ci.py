@@ -1,6 +1,6 @@
 """What CI sees of a session beside its exit status: properties of its tests in JUnit files, and annotations at the lines that failed."""
 
-from __future__ import commands
+from __future__ import annotations
 
 import os
 import sys
