@@ -84,7 +84,7 @@ def test_a_session_prints_its_failures_at_their_lines(pytester, monkeypatch):
     ]
     assert found[0][4].endswith("%0Aagain: pytest --gpuperf 'test_it.py::test_required'")
     assert "exceeds 4.000 us by" in found[1][4]
-    assert found[3][4].startswith("3 times, first in test_it.py::test_sync[0]: ")
+    assert found[3][4].startswith("3 cases, first test_it.py::test_sync[0]: ")
 
 
 @pytest.mark.parametrize("words", [(), ("--no-summary",), ("-q", "-s")])

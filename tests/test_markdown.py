@@ -207,7 +207,7 @@ def test_a_failing_session_writes_a_file_and_adds_to_that_of_the_step(pytester, 
     done = run_pytest(pytester, SLOW, "--gpuperf-summary=out/summary.md")
     assert done.status == 1
     own = (pytester.path / "out" / "summary.md").read_text(encoding="utf-8")
-    assert own.startswith("## ✗ FAIL: The only case fails\n") or own.startswith("## ✗ FAIL: 1 of 1 case fails\n")
+    assert own.startswith("## ✗ FAIL: 1 of 1 case fails\n")
     assert step.read_text(encoding="utf-8") == "# Earlier\n\n\n" + own
     assert "summary: out/summary.md" in done.text
     assert f"`reports/runs/{done.run['run']['id']}.json`" in own
@@ -221,8 +221,8 @@ def test_a_collection_error_and_a_case_that_never_ran_are_told(pytester, monkeyp
 
 
 def test_ctrl_c_writes_it_too(pytester):
-    done = run_pytest(pytester, SLOW + "\ndef test_stop(gpuperf, fake):\n    raise KeyboardInterrupt\n", "--gpuperf-summary=summary.md")
-    assert done.status == 2
+    with pytest.raises(KeyboardInterrupt):
+        run_pytest(pytester, SLOW + "\ndef test_stop(gpuperf, fake):\n    raise KeyboardInterrupt\n", "--gpuperf-summary=summary.md")
     assert "test_slow" in (pytester.path / "summary.md").read_text(encoding="utf-8")
 
 
@@ -279,7 +279,8 @@ def test_a_file_without_room_is_left_as_it_is(tmp_path):
 
 @pytest.fixture
 def run_file(tmp_path):
-    return write_run(make_run(failed=2, passed=3), tmp_path / "r.json")
+    write_run(make_run(failed=2, passed=3), tmp_path / "r.json")
+    return tmp_path / "r.json"
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,8 @@ def _unmeasured(run: Run) -> Iterator[Finding]:
             continue
         first = group.subjects[0].case
         sentence = group.sentence or group.subjects[0].sentence
-        message = f"{plural(len(group.subjects), 'time')}, first in {visible(first['nodeid'])}: {visible(sentence)}; next: {visible(group.next_step)}"
+        cases = len({subject.case["nodeid"] for subject in group.subjects})
+        message = f"{plural(cases, 'case')}, first {visible(first['nodeid'])}: {visible(sentence)}; next: {visible(group.next_step)}"
         yield Finding("notice", f"{UNMEASURED} {visible(group.code)}", shorten(message, 2 * _MESSAGE), first["file"], first["line"], f"{UNMEASURED} {group.code}", "")
 
 

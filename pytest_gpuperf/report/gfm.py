@@ -23,7 +23,7 @@ def code(text: str, limit: int = 1000) -> str:
     longest = max((len(run) for run in re.findall("`+", told)), default=0)
     fence = "`" * (longest + 1)
     # A space at each end is taken away again, so one that the text has must not be the only one.
-    pad = " " if told.startswith(("`", " ")) or told.endswith(("`", " ")) else ""
+    pad = " " if told.strip() and (told[0] in "` " or told[-1] in "` ") else ""
     return f"{fence}{pad}{told}{pad}{fence}"
 
 

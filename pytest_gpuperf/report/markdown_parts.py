@@ -130,7 +130,7 @@ def _row(row: Row, columns: int) -> str:
         prose(row.reference) if row.reference else "",
         _kept(row.delta),
     ]
-    return f"| {' | '.join(visible(text) for text in told[:columns])} |"
+    return f"| {' | '.join(told[:columns])} |"
 
 
 def _kept(number: str) -> str:
