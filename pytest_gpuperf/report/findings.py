@@ -53,7 +53,7 @@ def findings(run: Run, comparison: Comparison | None = None) -> list[Finding]:
 def within(file: str | None, root: str, repository: str) -> str | None:
     """Return a file of the tests as its repository knows it; None for one outside, as for none.
 
-    >>> within("suites/test_a.py", "/home/me/code/part", "/home/me/code"), within("../test_a.py", "/home/me/code", "/home/me/code")
+    >>> within("suites/test_a.py", "/code/part", "/code"), within("../test_a.py", "/code", "/code")
     ('part/suites/test_a.py', None)
     """
     if file is None:
