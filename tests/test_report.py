@@ -278,7 +278,7 @@ def test_a_reference_is_shown_beside_and_labelled() -> None:
     page = render(run, recorded)
     text = Reader(page).text
     assert "recorded on NVIDIA H200, 2026-10-02, commit feedbeefca." in text
-    assert "driver none 580.159" in text
+    assert "driver 580.159 none" in text
     shown = [row for row, name in zip(expanded(page, "html"), expanded(page, "ids"), strict=True) if name == run["cases"][0]["nodeid"]]
     assert re.search(r"<td>\d+\.\d+ us$", shown[0])
     assert any("not this run: recorded on NVIDIA H200" in text for text in expanded(page, "details"))

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 import chromium
 import parts
 import pick_constraints
+import regressions
 
 
 @pytest.mark.parametrize("version", [None, (13, 0), (13, 4), (14, 0)])
@@ -87,3 +88,21 @@ def test_chromium_is_not_installed_on_somebodys_machine(monkeypatch):
     monkeypatch.setenv("CI", "")
     monkeypatch.setattr(chromium.subprocess, "run", lambda *a, **k: pytest.fail("installed something"))
     assert "apt-get install chromium" in chromium.missing()
+
+
+def test_every_deliberate_regression_still_has_its_place(tmp_path):
+    for one in regressions.REGRESSIONS:
+        target = tmp_path / one.file
+        target.parent.mkdir(exist_ok=True)
+        if not target.exists():
+            target.write_text((parts.ROOT / one.file).read_text(encoding="utf-8"), encoding="utf-8")
+    told = regressions.apply(tmp_path)
+    assert len(told) == len(regressions.REGRESSIONS)
+    assert all((tmp_path / one.file).read_text(encoding="utf-8") != (parts.ROOT / one.file).read_text(encoding="utf-8") for one in regressions.REGRESSIONS)
+    with pytest.raises(SystemExit, match="0 times, not once"):
+        regressions.apply(tmp_path)
+
+
+def test_the_repository_itself_is_not_regressed():
+    with pytest.raises(SystemExit, match="name a copy"):
+        regressions.apply(parts.ROOT)

@@ -97,12 +97,22 @@ def change_text(change: Change) -> str:
     >>> change_text(Change("registers", "1", 32.0, 40.0, 1.25, 1.25, 1.25, "MORE"))
     '32 -> 40, +25.00 %'
     """
+    numbers, share, interval = change_parts(change)
+    text = f"{numbers}, {share}" if share else numbers
+    return f"{text} ({interval})" if interval else text
+
+
+def change_parts(change: Change) -> tuple[str, str, str]:
+    """Write a change in parts: from what to what; by how much; within which interval. What is not known is empty.
+
+    >>> from pytest_gpuperf.reference.change import Change
+    >>> change_parts(Change("time", "s", 2e-5, 2.1e-5, 1.05, 1.04, 1.06, "SLOWER"))
+    ('20.00 us -> 21.00 us', '+5.000 %', '+4.000 % .. +6.000 %')
+    """
     old, new = ("no number" if number is None else format_quantity(number, change.unit) for number in (change.old, change.new))
-    text = f"{old} -> {new}"
     if change.ratio is None or change.low is None or change.high is None:
-        return text
-    text += f", {_share(change.ratio)}"
-    return text if change.low == change.high else f"{text} ({_share(change.low)} .. {_share(change.high)})"
+        return f"{old} -> {new}", "", ""
+    return f"{old} -> {new}", _share(change.ratio), "" if change.low == change.high else f"{_share(change.low)} .. {_share(change.high)}"
 
 
 def _changes(comparison: Comparison, limit: int | None, verbosity: int) -> Iterator[Line]:

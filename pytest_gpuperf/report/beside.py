@@ -84,6 +84,10 @@ class Beside:
         names = list(dict.fromkeys([*here, *there]))
         return [Difference(name, here.get(name, "none"), there.get(name, "none")) for name in names if here.get(name) != there.get(name)]
 
+    def told(self) -> list[tuple[str, str, str]]:
+        """Return the differences as rows: what, there, here."""
+        return [(one.what, one.there, one.here) for one in self.differences()]
+
 
 def beside(run: Record, reference: Record | None) -> Beside:
     """Index a reference run once; a later attempt of a case replaces an earlier one."""

@@ -19,6 +19,8 @@ Record = dict[str, Any]
 #: From so many sizes on a test function has a curve.
 SIZES = 3
 _HEIGHT = 150.0
+#: An upright axis that does not begin at zero spans at least this factor.
+_LEAST = 1.1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -142,6 +144,10 @@ def _picture(points: Sequence[At], quantity: Quantity, across: Axis, size: str, 
         return ""
     # The interval of a short time may reach below zero; that end alone must not bend the axis.
     above = [end for end in ends if end > 0] or ends
+    if max(above) < _LEAST * min(above):
+        # A curve of noise must not look like a mountain.
+        middle = (min(above) + max(above)) / 2
+        above = [*above, middle / _LEAST**0.5, middle * _LEAST**0.5]
     up = axis([*ends, 100.0] if quantity.zero else above, quantity.unit, zero=quantity.zero)
     known = [f"{point.size:g}: {format_quantity(dot.y, quantity.unit)}" if dot.y is not None else f"{point.size:g}: {dot.mark}" for point, dot in zip(points, dots, strict=True)]
     described = visible(f"{title}, {quantity.title} over {size}: {'; '.join(known)}")

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from pytest_gpuperf.format import plural, visible
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNMEASURED
 from pytest_gpuperf.reference.change import FASTER, LESS, MORE, SAME, SLOWER
-from pytest_gpuperf.reference.told import allowed_text, change_text, run_title, summary
+from pytest_gpuperf.reference.told import allowed_text, change_parts, run_title, summary
+from pytest_gpuperf.report.svg_change import change_bar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_gpuperf.reference.compared import Comparison, Held
+    from pytest_gpuperf.reference.change import Change
+    from pytest_gpuperf.reference.compared import Comparison, Gate, Held
 
 #: Rows of the table of changes, worst first, and names of what is missing or new; the rest are counted.
 _ROWS = 300
@@ -31,9 +33,12 @@ class Line:
     nodeid: str
     name: str
     quantity: str
-    text: str
+    numbers: str
+    share: str
+    interval: str
     why: str
     code: str
+    picture: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -87,15 +92,25 @@ def _lines(comparison: Comparison) -> Iterator[Line]:
         for one, judged in comparison.gates(verdict):
             failed.add((id(one), judged.change.quantity))
             why = "" if verdict == FAIL else judged.why
-            yield _line(one, verdict, verdict, judged.change.quantity, f"{change_text(judged.change)} ({allowed_text(judged)})", why)
+            yield _line(one, verdict, verdict, judged.change, "; ".join(filter(None, (allowed_text(judged), why))), _allowed(judged))
     for one in (*comparison.held, *comparison.compiled):
         for change in (one.change, *one.others):
             if change.verdict not in {SAME, UNMEASURED} and (id(one), change.quantity) not in failed:
                 reason = change.reason
                 why = "" if reason is None else f"{reason.code}: {reason.detail or reason.cause.sentence}"
-                yield _line(one, _LOOKS[change.verdict], change.verdict, change.quantity, change_text(change), why)
+                yield _line(one, _LOOKS[change.verdict], change.verdict, change, why)
 
 
-def _line(one: Held, look: str, word: str, quantity: str, text: str, why: str) -> Line:
+def _allowed(judged: Gate) -> float | None:
+    """Return the ratio up to which a limit allows a change; None where the reference has nothing to take it of."""
+    old = judged.change.old
+    return 1 + judged.allowed.worse * judged.allowed.of(old) / abs(old) if old else None
+
+
+def _line(one: Held, look: str, word: str, change: Change, why: str, allowed: float | None = None) -> Line:
     code = {True: "equal", False: "another", None: ""}[one.same_code]
-    return Line(look, word, visible(one.nodeid), visible(", ".join(part for part in (one.name, one.cache) if part)), visible(quantity), visible(text), visible(why), code)
+    numbers, share, interval = change_parts(change)
+    drawn = change.ratio is not None and change.low is not None and change.high is not None
+    picture = change_bar(change.low or 0.0, change.ratio or 0.0, change.high or 0.0, allowed) if drawn else ""
+    name = visible(", ".join(part for part in (one.name, one.cache) if part))
+    return Line(look, word, visible(one.nodeid), name, visible(change.quantity), visible(numbers.replace("->", "\u2192")), share, interval, visible(why), code, picture)

@@ -20,16 +20,15 @@ from pytest_gpuperf.format import format_margin, format_quantity, plural, shorte
 from pytest_gpuperf.reasons import PASS
 from pytest_gpuperf.records.collection import without_collection
 from pytest_gpuperf.reference.based import held_to_base
-from pytest_gpuperf.report.account import READING_ORDER, account_line, case_counts, failures, groups, simulated
+from pytest_gpuperf.report.account import READING_ORDER, account_line, case_counts, failures, simulated
 from pytest_gpuperf.report.beside import Beside, beside, commit_of, surroundings
 from pytest_gpuperf.report.compared import compared
 from pytest_gpuperf.report.counters import counted, counters_line
-from pytest_gpuperf.report.curves import curves
 from pytest_gpuperf.report.headline import headline, notices
-from pytest_gpuperf.report.held import headed, held
+from pytest_gpuperf.report.held import headed
 from pytest_gpuperf.report.pack import pack
-from pytest_gpuperf.report.qualified import qualified
-from pytest_gpuperf.report.resources import resources, resources_line
+from pytest_gpuperf.report.resources import resources_line
+from pytest_gpuperf.report.sections import sections
 from pytest_gpuperf.report.views import Row, draw, facts, picture, recorded, reproduce, rows, thumbnail, trace
 
 if TYPE_CHECKING:
@@ -48,6 +47,8 @@ DRAWN_ROWS = 300
 #: Characters of a test's error text that a failure shows.
 ERROR_CHARACTERS = 4000
 
+#: The page's style, in parts.
+STYLES = ("page.css", "curves.css", "counters.css", "resources.css", "roofline.css", "held.css")
 GLYPHS = {"PASS": "\u2713", "FAIL": "\u2717", "INCONCLUSIVE": "\u2248", "UNMEASURED": "\u25cb", "NOT-APPLICABLE": "\u2013"}
 
 
@@ -71,11 +72,12 @@ def render(run: dict[str, Any], reference: dict[str, Any] | None = None, compari
     joined = beside(run, reference)
     table = _drawn(rows(run, joined), run, joined)
     columns = _columns(table, joined, parts)
-    css, script = _asset("page.css") + _asset("curves.css") + _asset("counters.css") + _asset("resources.css"), _asset("page.js")
+    css, script = "".join(map(_asset, STYLES)), _asset("page.js")
     found = failures(run)
-    based = held_to_base(run)
-    verdict, sentence = headed(based, *headed(comparison, *headline(run)))
+    against_base = held_to_base(run)
+    verdict, sentence = headed(against_base, *headed(comparison, *headline(run)))
     counts = case_counts(run)
+    shown = sections(run, joined, found, (against_base, comparison), len(table))
     return environment.get_template("page.html.jinja").render(
         css=_markup(css),
         script=_markup(script),
@@ -92,14 +94,17 @@ def render(run: dict[str, Any], reference: dict[str, Any] | None = None, compari
         account=account_line(run),
         counters=counters_line(run),
         machine_code=resources_line(run["cases"]),
-        resources=resources(run, joined),
-        qualified=qualified(run),
-        held=held(comparison),
-        based=held(based),
-        over_size=curves(run),
+        resources=shown.resources,
+        qualified=shown.qualified,
+        held=shown.held,
+        based=shown.based,
+        over_size=shown.curves,
+        roofline=shown.roofline,
+        first=shown.changes_first,
+        sections=shown.named(),
         failures=[(failure, [row for row in table if row.case is failure.case]) for failure in found[:WHOLE_FAILURES]],
         more_failures=found[WHOLE_FAILURES:],
-        groups=groups(run),
+        groups=shown.groups,
         subjects=SUBJECTS,
         table=table[:PAGE_ROWS],
         row_count=len(table),

@@ -119,6 +119,21 @@
     if (event.detail === 0) body.querySelector(`[data-row="${i}"] a`).focus();
   });
   addEventListener("hashchange", follow);
+  addEventListener("keydown", (event) => {
+    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select")) return;
+    event.preventDefault();
+    filter.focus();
+    filter.select();
+  });
+  filter.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    filter.value = "";
+    filter.blur();
+    choose();
+    show();
+  });
+  // Paper has nothing to click on: what a failure holds folded is printed unfolded.
+  addEventListener("beforeprint", () => { for (const one of document.querySelectorAll("#failures details, #undecided details, #reference details")) one.open = true; });
 
   tools.hidden = false;
   show();

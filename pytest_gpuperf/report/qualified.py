@@ -137,7 +137,7 @@ def picture(record: Record, kernel: Record) -> str:
     def lines(outcome: str, *, named: bool) -> tuple[Line, ...]:
         made = []
         for number, threshold in enumerate(thresholds):
-            own = sorted((point for point in points if point["threshold"] == threshold), key=lambda point: point["slowdown"])
+            own = sorted((point for point in points if point["threshold"] == threshold), key=lambda point: point["measured"])
             shift = (number - (len(thresholds) - 1) / 2) * _APART * across.high
             dots = tuple(_dot(point, outcome, shift) for point in own if point[outcome]["of"])
             made.append(Line(f"at {_percent(threshold)}" if named else "", dots, f"curve t{number}"))

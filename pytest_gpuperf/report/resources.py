@@ -7,7 +7,7 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.format import format_margin, plural, shorten, visible
-from pytest_gpuperf.reasons import FAIL, worst
+from pytest_gpuperf.reasons import FAIL, PASS, worst
 from pytest_gpuperf.static.explain import CAUSES, cause_of, changes, explain, identity, same_code
 from pytest_gpuperf.static.model import QUANTITIES
 from pytest_gpuperf.static.record import unpacked
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 
+#: Above so many rows those of which nothing is to be told are folded away.
+_FOLDED = 40
 #: Rows of the table, kernels whose code is shown, lines of each text, and sentences.
 _ROWS, _TEXTS, _LINES, _SENTENCES = 600, 12, 400, 40
 #: What is shown of code, by the fields that have it.
@@ -87,6 +89,7 @@ class Shown:
 
     heads: tuple[str, ...]
     lines: tuple[Line, ...]
+    quiet: tuple[Line, ...]
     more: int
     kernels: int
     archs: tuple[str, ...]
@@ -106,6 +109,7 @@ def resources(run: Record, beside: Beside) -> Shown | None:
     order = sorted(here, key=lambda key: _place(key, here))
     names = [one for one in QUANTITIES if any(one in record["quantities"] or one in record["holes"] for record in here.values())]
     lines = [_line(names, here[key], there.get(key[:3]), judged.get(_subject(here[key]), {}), with_reference=bool(there)) for key in order]
+    loud, quiet = _parted(lines)
     # One machine code may be in several rows, of several blocks.
     codes = {key[:3]: here[key] for key in order}
     changed = [key for key in codes if key in there and not same_code(codes[key], there[key])]
@@ -114,7 +118,8 @@ def resources(run: Record, beside: Beside) -> Shown | None:
     tools = {name: version for record in here.values() for name, version in record["toolchain"].items()}
     return Shown(
         tuple(_HEADS.get(name, name) for name in names),
-        tuple(_spanned(lines[:_ROWS])),
+        tuple(_spanned(loud[:_ROWS])),
+        tuple(_spanned(quiet[: _ROWS - len(loud[:_ROWS])])),
         max(0, len(lines) - _ROWS),
         len({record["kernel"] for record in here.values()}),
         tuple(dict.fromkeys(visible(here[key]["arch"]) for key in order)),
@@ -194,6 +199,14 @@ def _cell(here: Record, there: Record | None, name: str, limits: list[Record]) -
         return Cell("–", "", visible(why), verdict, limit)
     was = f"{before:,g}" if before is not None and before != number else ""
     return Cell(f"{number:,g}", was, "", verdict, limit)
+
+
+def _parted(lines: list[Line]) -> tuple[list[Line], list[Line]]:
+    """Part the lines of a long table: kernels of which something is to be told on some architecture, and those that are as they should be."""
+    if len(lines) <= _FOLDED:
+        return lines, []
+    told = {line.group for line in lines if line.verdict not in {"", PASS} or line.change not in {"", "same machine code"} or line.error}
+    return [line for line in lines if line.group in told], [line for line in lines if line.group not in told]
 
 
 def _spanned(lines: list[Line]) -> Iterator[Line]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pytest_gpuperf.report.axes import Axis
 
-_WIDTH, _LEFT, _RIGHT = 352.0, 60.0, 304.0
+_WIDTH, _LEFT, _RIGHT = 366.0, 74.0, 318.0
 _TOP, _TITLE, _FOOT, _BETWEEN = 2.0, 20.0, 32.0, 16.0
 #: Least distance of two names at the ends of their lines.
 _APART = 12.0
