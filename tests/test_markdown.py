@@ -79,8 +79,8 @@ def test_a_sentence_is_text_or_code_and_nothing_else(text):
     if told.startswith("<code>"):
         return
     _, rest = spans(told)
-    assert not re.search(r"[@#$<>&*\[\]|]|://|www\.", rest)
-    assert not re.match(r"[-+=>#]|\d+[.)] ", rest)
+    assert not re.search(r"[@#$<>*\[\]|]|://|www\.", rest)
+    assert not re.match(r"[-+] |--|[=>#]|\d+[.)] ", rest)
 
 
 def test_what_matters_stands_first():
@@ -117,19 +117,19 @@ def test_hostile_ids_and_messages_are_harmless_everywhere():
     run["run"]["argv"] = [HOSTILE]
     run["notes"] = [HOSTILE]
     run["devices"][0]["name"] = HOSTILE
-    text = summary(run, make_run(seed=9), page=HOSTILE, file=HOSTILE)
+    there = make_run(seed=9)
+    there["devices"][0]["name"] = HOSTILE + "there"
+    text = summary(run, there, page=HOSTILE, file=HOSTILE)
     assert "script" in text
     for line in text.splitlines():
         if line.startswith(("<details>", "</details>")):
-            assert "<script" not in line
+            assert not re.search("script|@|#", line)
             continue
         _, rest = spans(line)
         bare = re.sub(r"</?code>", "", rest)
         assert not re.search(r"<[a-z/!]", bare), line
         assert not re.search(r"@[a-z]|#\d|\$|://", re.sub(r"&#\d+;", "", bare)), line
     assert text.count("<details>") == text.count("</details>")
-    columns = [line.count("|") for line in text.splitlines() if line.startswith("| ") and "test_" not in line]
-    assert columns
 
 
 def test_20_000_failures_stay_below_the_limit_and_end_with_what_is_left_out():
@@ -178,7 +178,7 @@ def test_what_is_said_of_a_reference_and_of_limits_on_changes():
     assert text.startswith("## ✗ FAIL: ")
     assert "worse than the reference by more than is allowed" in text.splitlines()[0]
     assert "### Held against " in text
-    assert "(allowed +5%)" in text
+    assert re.search(r"^\| ✗ FAIL \| `suites/.* main, \w+ \| time \| [\d.]+ us to [\d.]+ us \| \+25\.00 % \| .* \| allowed \+5% \|$", text, re.MULTILINE)
     assert "| reference | change |" in text
     beside = summary(here, there)
     assert "differs in 1 thing" in beside

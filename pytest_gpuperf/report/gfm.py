@@ -8,7 +8,7 @@ import re
 from pytest_gpuperf.format import shorten, visible
 
 #: Text with one of these is shown as code: entities and backslashes do not keep what runs after the parser (mentions, references, formulas) from it.
-_RISKY = re.compile(r"[@#$`<>&\\]|://|www\.|:\w+:|GH-\d|[^ -~]|^\s*(?:[-+=:]|\d+[.)](?:\s|$))|^\s*$")
+_RISKY = re.compile(r"[@#$`\\]|://|www\.|:\w+:|GH-\d|[^ -~]|^\s*(?:[-+](?:\s|$)|--|[=:]|\d+[.)](?:\s|$))|^\s*$")
 _MARKUP = re.compile(r"([*\[\]|~!])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _ENTITIES = {ord(char): f"&#{ord(char)};" for char in "&<>`*_~[]()\\|@#$!:"}
 
@@ -40,11 +40,11 @@ def cell(text: str, limit: int = 1000) -> str:
 def prose(text: str, limit: int = 2000) -> str:
     r"""Return a sentence as text of a paragraph or of a cell; one that could be taken for more than text as code.
 
-    >>> prose("raise --gpuperf-limit, or pass inputs=[...]"), prose("ask @team"), prose("1. item"), prose("a * b_c _d_")
-    ('raise --gpuperf-limit, or pass inputs=\\[...\\]', '`ask @team`', '`1. item`', 'a \\* b_c \\_d\\_')
+    >>> prose("pass inputs=[...]"), prose("ask @team"), prose("1. item"), prose("12.5 us -> 3 us"), prose("a * b_c _d_")
+    ('pass inputs=\\[...\\]', '`ask @team`', '`1. item`', '12.5 us -&gt; 3 us', 'a \\* b_c \\_d\\_')
     """
     told = _line(text, limit)
-    return cell(told, limit) if _RISKY.search(told) else _MARKUP.sub(r"\\\g<0>", told)
+    return cell(told, limit) if _RISKY.search(told) else _MARKUP.sub(r"\\\g<0>", html.escape(told, quote=False))
 
 
 def folded(title: str) -> tuple[str, str]:

@@ -15,17 +15,19 @@ if TYPE_CHECKING:
 
     from pytest_gpuperf.reference.compared import Comparison
     from pytest_gpuperf.report.beside import Difference
+    from pytest_gpuperf.report.held import Line
 
 _HEADS = ("", "this run", "reference")
+_NAMES = 20
 
 
 def differing(differences: list[Difference], label: str) -> Iterator[Section]:
     """Yield in what the surroundings of a reference differ that is only shown beside."""
     if not differences:
         return
-    head, tail = folded(f"The reference, {label}, differs in {plural(len(differences), 'thing')}")
+    head, tail = folded(f"The reference differs in {plural(len(differences), 'thing')}")
     rows = tuple(f"| {prose(one.what)} | {cell(one.here)} | {cell(one.there)} |" for one in differences)
-    yield Section(3, f"{head}\n{table(_HEADS)}", rows, tail, "difference")
+    yield Section(3, f"{head}\nIt is of {prose(label)}.\n\n{table(_HEADS)}", rows, tail, "difference")
 
 
 def against(comparison: Comparison | None) -> Iterator[Section]:
@@ -41,11 +43,7 @@ def against(comparison: Comparison | None) -> Iterator[Section]:
         title += "; ".join(f"{prose(what)} {prose(there)} → {prose(here)}" for what, there, here in shown.moving) + "."
     yield Section(3, title)
     if shown.lines:
-        rows = tuple(
-            f"| {GLYPHS[line.look]} {prose(line.word)} | {cell(line.nodeid)}{f' {prose(line.name)}' if line.name else ''} | {prose(line.quantity)} | {prose(line.text.replace('->', 'to'))} | {prose(line.why) if line.why else ''} |"
-            for line in shown.lines
-        )
-        yield Section(3, table(("", "measurement", "quantity", "before to now", "why")), rows, noun="change")
+        yield Section(3, table(("", "measurement", "quantity", "reference to this run", ":change", "interval", "why")), tuple(map(_row, shown.lines)), noun="change")
     more = [f"{plural(shown.more, 'more change')}: `gpuperf compare -v` lists all."] if shown.more else []
     more += [f"{count:,} {word}: {', '.join(code(name, 200) for name in names[:_NAMES])}{' and more' if count > _NAMES else ''}." for word, count, names in shown.odd]
     if more:
@@ -55,4 +53,18 @@ def against(comparison: Comparison | None) -> Iterator[Section]:
         yield Section(6, f"{head}\n{table(_HEADS)}", tuple(f"| {prose(what)} | {cell(here)} | {cell(there)} |" for what, there, here in shown.told), tail, "difference")
 
 
-_NAMES = 20
+def _row(line: Line) -> str:
+    name = f" {prose(line.name)}" if line.name else ""
+    told = [
+        f"{GLYPHS[line.look]} {prose(line.word)}",
+        f"{cell(line.nodeid)}{name}",
+        prose(line.quantity),
+        *(_number(text) for text in (line.numbers, line.share, line.interval)),
+        prose(line.why) if line.why else "",
+    ]
+    return f"| {' | '.join(told)} |"
+
+
+def _number(text: str) -> str:
+    """Write what a change came to; the arrow would make code of it."""
+    return prose(text.replace("\u2192", "to")) if text else ""
