@@ -14,7 +14,7 @@ from pytest_gpuperf.errors import RunFileError
 from pytest_gpuperf.records.runfile import write as write_run
 from pytest_gpuperf.reference.compared import compare
 from pytest_gpuperf.reference.limits import read_limits
-from pytest_gpuperf.report.cut import Section, fit, size
+from pytest_gpuperf.report.cut import Section, fit
 from pytest_gpuperf.report.gfm import cell, code, prose
 from pytest_gpuperf.report.markdown import LIMIT, summary
 from pytest_gpuperf.report.markdown_file import append, write_text
@@ -162,8 +162,8 @@ def test_a_cut_is_at_whole_lines_and_leaves_nothing_open(limit):
 
 
 def test_a_section_that_is_cut_counts_its_lines():
-    parts = [Section(1, "", ("é" * 10,) * 3, noun="row")]
-    assert fit(parts, size("é" * 10) * 2 + 2) == ("é" * 10 + "\n" + "é" * 10 + "\n", {"row": 1})
+    # Two bytes a letter, a byte a line's end, and two for the frame.
+    assert fit([Section(1, "", ("é" * 10,) * 3, noun="row")], 44) == ("éééééééééé\néééééééééé\n", {"row": 1})
 
 
 def test_what_is_said_of_a_reference_and_of_limits_on_changes():
