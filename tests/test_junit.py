@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+import textwrap
 import xml.etree.ElementTree as ET
 
 import pytest
-from plugin_runs import run_pytest
+from plugin_runs import FAKE, run_pytest
 from run_files import case
+from test_plugin_processes import case as case_text
+from test_plugin_processes import example
 
 from pytest_gpuperf.report.junit import properties
 
@@ -115,8 +118,6 @@ def test_a_rerun_has_the_properties_of_its_last_attempt(pytester):
             item.ihook.pytest_runtest_logreport(report=one)
         return True
     """
-    from plugin_runs import FAKE
-
     test = """
     tries = []
     def test_flaky(gpuperf, fake):
@@ -124,9 +125,20 @@ def test_a_rerun_has_the_properties_of_its_last_attempt(pytester):
         tries.append(1)
         assert len(tries) > 1
     """
-    import textwrap
-
     done = run_pytest(pytester, test, "--junitxml=junit.xml", conftest=FAKE + "\nimport pytest\n" + textwrap.dedent(text))
     told = read(done.path / "junit.xml")["test_flaky"][0]
     assert [text for name, text in told if name == "gpuperf_verdict"] == ["PASS"]
     assert ["failed_line" in case for case in done.run["cases"]] == [True, False]
+
+
+def test_workers_carry_them_and_the_controller_alone_writes_the_summary():
+    made = example(case_text("one") + case_text("two") + case_text("slow", limits='time="<= 4 us"'), "junit")
+    env = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(made.path / "step.md")}
+    done = made.run_pytest("-n2", "--junitxml=junit.xml", env=env)
+    assert done.returncode == 1
+    found = read(made.path / "junit.xml")
+    assert [dict(told)["gpuperf_verdict"] for told, _ in found.values()].count("PASS") == 2
+    assert dict(found["test_slow"][0])["gpuperf.main.time.budget"] == "<= 4 us: FAIL"
+    text = (made.path / "step.md").read_text(encoding="utf-8")
+    assert text.count("## ") - text.count("### ") == 1
+    assert [line.partition(" ")[0] for line in done.stdout.splitlines() if line.startswith("::")] == ["::error"]
