@@ -180,6 +180,12 @@ def test_what_is_said_of_a_reference_and_of_limits_on_changes():
     assert "### Held against " in text
     assert re.search(r"^\| ✗ FAIL \| `suites/.* main, \w+ \| time \| [\d.]+ us to [\d.]+ us \| \+25\.00 % \| .* \| allowed \+5% \|$", text, re.MULTILINE)
     assert "| reference | change |" in text
+    assert text.index("| ✗ FAIL | `suites") < text.index("<summary>2 changes not decided, or of counts</summary>")
+    there["devices"][0]["driver"] = "570.1"
+    moved = summary(here, there, compare(here, there, read_limits("time:+5%")))
+    assert "<summary>30 changes not decided, or of counts</summary>" in moved
+    assert "*environment-differs*: driver 570.1 → 580.159; python 3.13.1 → 3.11.7." in moved
+    there["devices"][0]["driver"] = "580.159"
     beside = summary(here, there)
     assert "differs in 1 thing" in beside
     assert "| python | `3.11.7` | `3.13.1` |" in beside

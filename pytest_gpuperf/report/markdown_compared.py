@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_gpuperf.format import plural
+from pytest_gpuperf.reasons import FAIL, PASS
 from pytest_gpuperf.report.cut import Section
 from pytest_gpuperf.report.gfm import cell, code, folded, prose, table
 from pytest_gpuperf.report.held import held
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_gpuperf.report.held import Line
 
 _HEADS = ("", "this run", "reference")
+_COLUMNS = ("", "measurement", "quantity", "reference to this run", ":change", "interval", "why")
 _NAMES = 20
 
 
@@ -42,8 +44,13 @@ def against(comparison: Comparison | None) -> Iterator[Section]:
         title += "\n\n> The surroundings differ, so changes that this can move are INCONCLUSIVE *environment-differs*: "
         title += "; ".join(f"{prose(what)} {prose(there)} → {prose(here)}" for what, there, here in shown.moving) + "."
     yield Section(3, title)
-    if shown.lines:
-        yield Section(3, table(("", "measurement", "quantity", "reference to this run", ":change", "interval", "why")), tuple(map(_row, shown.lines)), noun="change")
+    decided = [line for line in shown.lines if line.look in {FAIL, PASS}]
+    others = [line for line in shown.lines if line.look not in {FAIL, PASS}]
+    if decided:
+        yield Section(3, table(_COLUMNS), tuple(map(_row, decided)), noun="change")
+    if others:
+        head, tail = folded(f"{plural(len(others), 'change')} not decided, or of counts")
+        yield Section(5, f"{head}\n{table(_COLUMNS)}", tuple(map(_row, others)), tail, "change")
     more = [f"{plural(shown.more, 'more change')}: `gpuperf compare -v` lists all."] if shown.more else []
     more += [f"{count:,} {word}: {', '.join(code(name, 200) for name in names[:_NAMES])}{' and more' if count > _NAMES else ''}." for word, count, names in shown.odd]
     if more:
