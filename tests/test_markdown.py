@@ -173,17 +173,20 @@ def test_what_is_said_of_a_reference_and_of_limits_on_changes():
             if value["number"] is not None:
                 value |= {name: value[name] * 0.8 for name in ("number", "low", "high")}
     there["run"] |= {"python": "3.13.1"}
+    there["cases"].append(there["cases"].pop() | {"nodeid": "t.py::gone"})
     held = compare(here, there, read_limits("time:+5%"))
     text = summary(here, there, held)
     assert text.startswith("## ✗ FAIL: ")
     assert "worse than the reference by more than is allowed" in text.splitlines()[0]
     assert "### Held against " in text
-    assert re.search(r"^\| ✗ FAIL \| `suites/.* main, \w+ \| time \| [\d.]+ us to [\d.]+ us \| \+25\.00 % \| .* \| allowed \+5% \|$", text, re.MULTILINE)
+    assert re.search(r"^\| ✗ FAIL \| `suites/.* main, \w+ \| time \| [\d.]+.us.to.[\d.]+.us \| \+25\.00.% \| .* \| allowed \+5% \|$", text, re.MULTILINE)
     assert "| reference | change |" in text
+    assert "<summary>1 missing</summary>\n\n- `t.py::gone`\n\n</details>" in text
+    assert "<summary>1 new</summary>" in text
     assert text.index("| ✗ FAIL | `suites") < text.index("<summary>2 changes not decided, or of counts</summary>")
     there["devices"][0]["driver"] = "570.1"
     moved = summary(here, there, compare(here, there, read_limits("time:+5%")))
-    assert "<summary>30 changes not decided, or of counts</summary>" in moved
+    assert "<summary>29 changes not decided, or of counts</summary>" in moved
     assert "*environment-differs*: driver 570.1 → 580.159; python 3.13.1 → 3.11.7." in moved
     there["devices"][0]["driver"] = "580.159"
     beside = summary(here, there)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _HEADS = ("", "this run", "reference")
 _COLUMNS = ("", "measurement", "quantity", "reference to this run", ":change", "interval", "why")
-_NAMES = 20
 
 
 def differing(differences: list[Difference], label: str) -> Iterator[Section]:
@@ -51,10 +50,12 @@ def against(comparison: Comparison | None) -> Iterator[Section]:
     if others:
         head, tail = folded(f"{plural(len(others), 'change')} not decided, or of counts")
         yield Section(5, f"{head}\n{table(_COLUMNS)}", tuple(map(_row, others)), tail, "change")
-    more = [f"{plural(shown.more, 'more change')}: `gpuperf compare -v` lists all."] if shown.more else []
-    more += [f"{count:,} {word}: {', '.join(code(name, 200) for name in names[:_NAMES])}{' and more' if count > _NAMES else ''}." for word, count, names in shown.odd]
-    if more:
-        yield Section(3, "", tuple(f"- {line}" for line in more))
+    if shown.more:
+        yield Section(5, f"and {plural(shown.more, 'more change')}: `gpuperf compare -v` lists all")
+    for word, count, names in shown.odd:
+        head, tail = folded(f"{count:,} {word}")
+        more = (f"- and {count - len(names):,} more",) if count > len(names) else ()
+        yield Section(5, head, (*(f"- {code(name)}" for name in names), *more), tail, f"{word} case")
     if shown.told:
         head, tail = folded(plural(len(shown.told), "other difference"))
         yield Section(6, f"{head}\n{table(_HEADS)}", tuple(f"| {prose(what)} | {cell(here)} | {cell(there)} |" for what, there, here in shown.told), tail, "difference")
@@ -74,4 +75,4 @@ def _row(line: Line) -> str:
 
 def _number(text: str) -> str:
     """Write what a change came to; the arrow would make code of it."""
-    return prose(text.replace("\u2192", "to")) if text else ""
+    return prose(text.replace("\u2192", "to")).replace(" ", "\u00a0") if text else ""
