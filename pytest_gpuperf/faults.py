@@ -59,7 +59,8 @@ while os.getppid() == parent:
             say("its record: %s" % error)
         for command in armed["commands"]:
             try:
-                done = subprocess.run(command, env=os.environ | armed["env"], stdout=subprocess.DEVNULL, timeout={_WRITING})
+                to = 2 if command[-1] == "-" else subprocess.DEVNULL
+                done = subprocess.run(command, env=os.environ | armed["env"], stdout=to, timeout={_WRITING})
                 if done.returncode:
                     say("run file or page: ended with status %d: gpuperf %s" % (done.returncode, " ".join(command[3:])))
             except (OSError, subprocess.SubprocessError) as error:
@@ -163,7 +164,13 @@ def _commands(recorder: Recorder) -> list[list[str]]:
         files.append(str(recorder.config.history / f"{recorder.run_id}-{secrets.token_hex(4)}.json"))
     beside = ["--reference", str(recorder.config.reference)] if recorder.config.reference is not None else []
     merges = [[*console, "merge", str(recorder.folder), "-o", one] for one in files]
-    return [*merges, [*console, "render", run, "-o", str(recorder.config.report), *beside]]
+    render, summary, step = [*console, "render", run, *beside], recorder.config.summary, os.environ.get("GITHUB_STEP_SUMMARY")
+    told = [[*render, "--format", "html", "-o", str(recorder.config.report)]]
+    told += [[*render, "--format", "markdown", "-o", str(summary)]] if summary is not None else []
+    told += [[*render, "--format", "markdown", "--append", "-o", step]] if step else []
+    # Standard error is where this process has said all else.
+    told += [[*render, "--format", "annotations", "-o", "-"]] if os.environ.get("GITHUB_ACTIONS") == "true" else []
+    return [*merges, *told]
 
 
 def _record(case: Case, place: dict[str, Any], story: str, seconds: float) -> dict[str, Any]:

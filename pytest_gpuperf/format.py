@@ -99,7 +99,7 @@ def visible(text: str) -> str:
     >>> visible("a\u202eb\x00c\n")
     'a\\u202eb\\x00c\n'
     """
-    if text.isascii() and text.isprintable():
+    if text.isprintable():
         return text
     return "".join(_escaped(char) for char in text)
 

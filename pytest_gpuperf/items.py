@@ -19,6 +19,8 @@ MARKS = pytest.StashKey[Marks]()
 ASKED = pytest.StashKey[bool]()
 #: The position of a test among those that its function was collected as.
 INDEX = pytest.StashKey[int]()
+#: The line of a test's file that raised.
+FAILED_LINE = pytest.StashKey[int]()
 
 
 def levels(item: pytest.Item) -> Iterator[tuple[str, Any]]:
@@ -78,6 +80,7 @@ def place_of(item: pytest.Item) -> dict[str, Any]:
         "nodeid": bare_nodeid(item.nodeid),
         "file": path,
         "line": None if line is None else line + 1,
+        **({"failed_line": item.stash[FAILED_LINE]} if FAILED_LINE in item.stash else {}),
         "function": getattr(item, "originalname", None) or item.name,
         "parameters": {} if callspec is None else {name: short(value) for name, value in callspec.params.items()},
         "numbers": {} if callspec is None else {name: value for name, value in callspec.params.items() if is_number(value)},

@@ -36,7 +36,7 @@ class Neutralised:
 
 
 #: Our own options that are the parent's business.
-_OURS = ("report", "json", "reference", "qualify", "timeout", "strict", "clock", "cache", "compare", "base", "fail_on", "history")
+_OURS = ("report", "json", "summary", "reference", "qualify", "timeout", "strict", "clock", "cache", "compare", "base", "fail_on", "history")
 _WRITES = "it would write over what the parent session writes"
 
 NEUTRALISED: tuple[Neutralised, ...] = (
@@ -99,6 +99,7 @@ NEUTRALISED: tuple[Neutralised, ...] = (
     Neutralised(
         "golden files", "the parent writes them", {"gpuperf_update_golden": None}, {"gpuperf_update_golden": None},
     ),
+    Neutralised("job summary", "the parent adds to it, and a step has one", environment=("GITHUB_STEP_SUMMARY",)),
     Neutralised("the running test", "a child is no part of the test that started it", environment=("PYTEST_CURRENT_TEST",)),
 )  # fmt: skip
 

@@ -48,6 +48,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("enabled", "--gpuperf", "flag", False, "measure and judge: without it bodies run once and no limit is judged"),
     Option("report", "--gpuperf-report", "path", "reports/latest.html", "write the HTML page here", metavar="PATH"),
     Option("json", "--gpuperf-json", "path", "", "write the run file here too, besides reports/runs/*.json", metavar="PATH"),
+    Option("summary", "--gpuperf-summary", "path", "", "write the summary as Markdown here, besides adding it to the file that $GITHUB_STEP_SUMMARY names", metavar="PATH"),
     Option(
         "strict",
         "--gpuperf-strict",
@@ -96,6 +97,7 @@ class Config:
     enabled: bool = False
     report: Path = Path("reports/latest.html")
     json: Path | None = None
+    summary: Path | None = None
     strict: str = ""
     cache: str = "cold"
     limit: float = 1.0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gpuperf import terminating
+from pytest_gpuperf import ci, terminating
 from pytest_gpuperf.errors import RunFileError
 from pytest_gpuperf.recorder import Recorder, new_run_id
 
@@ -26,6 +26,7 @@ def open_recorder(state: State, exit_status: int) -> None:
         state.recorder = Recorder(state.options, config.rootpath, run_id, state.worker, ["pytest", *config.invocation_params.args], state.trouble.append)
     except RunFileError as error:
         pytest.exit(f"gpuperf: {error}", returncode=exit_status)
+    ci.register(state)
     if state.worker == "main":
         terminating.watch(state)
 

@@ -6,13 +6,13 @@ import datetime as dt
 import itertools
 import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.errors import RunFileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from pytest_gpuperf.options import Config
     from pytest_gpuperf.records.journal import Journal
@@ -62,8 +62,10 @@ class Recorder:
         self.config, self.run_id, self.worker = config, run_id, worker
         self.folder = config.runs / run_id
         self.on_trouble = on_trouble
+        #: What could not be done and nobody asked for: it is told, and costs nothing.
+        self.remarks: list[str] = []
         if worker == "main":
-            for path in (config.report, config.json, config.budgets if config.record else None):
+            for path in (config.report, config.json, config.summary, config.budgets if config.record else None):
                 if path is not None:
                     _refuse_unwritable(path)
             if config.reference is not None:
@@ -116,7 +118,7 @@ class Recorder:
         """Write the run file and the page; return a line for each that could not be written."""
         from pytest_gpuperf.records import runfile
         from pytest_gpuperf.reference import history
-        from pytest_gpuperf.report import html
+        from pytest_gpuperf.report import html, markdown_file
 
         trouble = []
         beside = None if comparison is None else comparison.reference
@@ -125,11 +127,14 @@ class Recorder:
                 beside = runfile.load(reference)
             except RunFileError as error:
                 trouble.append(str(error))
+        file = self.config.runs / f"{self.run_id}.json"
+        places = (markdown_file.shown_path(self.config.report), markdown_file.shown_path(file))
         jobs: list[tuple[Path | None, Callable[[Path], Any]]] = [
-            (self.config.runs / f"{self.run_id}.json", lambda path: runfile.write(run, path)),
+            (file, lambda path: runfile.write(run, path)),
             (self.config.json, lambda path: runfile.write(run, path)),
             (self.config.history, lambda path: history.keep(run, path)),
             (self.config.report, lambda path: html.write(run, path, beside, comparison)),
+            (self.config.summary, lambda path: markdown_file.write(run, path, beside, comparison, *places)),
         ]
         for path, job in jobs:
             if path is None:
@@ -138,6 +143,11 @@ class Recorder:
                 job(path)
             except (OSError, RunFileError) as error:
                 trouble.append(str(error) if isinstance(error, RunFileError) else f"cannot write {path}: {error.strerror or error}")
+        if step := os.environ.get("GITHUB_STEP_SUMMARY"):
+            try:
+                markdown_file.append(run, Path(step), beside, comparison, *places)
+            except RunFileError as error:
+                self.remarks.append(f"GITHUB_STEP_SUMMARY: {error}")
         return trouble
 
 

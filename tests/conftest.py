@@ -13,7 +13,7 @@ hypothesis.settings.register_profile("repository", deadline=None, derandomize=Tr
 hypothesis.settings.load_profile("repository")
 
 _PREFIXES = ("GPUPERF_", "PYTEST_XDIST_", "COV_CORE_")
-_NAMES = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_THEME", "PY_COLORS", "FORCE_COLOR", "NO_COLOR", "NUMBA_ENABLE_CUDASIM", "CI", "BUILD_NUMBER", "GITHUB_STEP_SUMMARY")
+_NAMES = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_THEME", "PY_COLORS", "FORCE_COLOR", "NO_COLOR", "NUMBA_ENABLE_CUDASIM", "CI", "BUILD_NUMBER", "GITHUB_STEP_SUMMARY", "GITHUB_ACTIONS", "GITHUB_WORKSPACE")
 
 
 @pytest.fixture(autouse=True)

@@ -25,6 +25,8 @@ SLOW = (
     "test_counting.py::test_a_session_in_which_nothing_is_counted_says_so_at_once",
     "test_budget_file.py::test_workers_say_the_same_once",
     "test_known_misses.py::test_workers_carry_the_word",
+    "test_junit.py::test_workers_carry_them_and_the_controller_alone_writes_the_summary",
+    "test_timeout.py::test_what_ci_reads_is_written_then_too",
     "test_qualify_session.py::test_without_a_device_it_is_one_unmeasured_line",
     "test_lies_counters.py::test_a_report_of_an_earlier_run_is_never_read",
     "test_lies_counters.py::test_counters_named_at_the_measurement_are_collected",

@@ -135,15 +135,16 @@ HOSTILE: dict[str, Hostile] = {
         holds=lambda seen: not (seen.folder / ".benchmarks").exists() and (seen.folder / "child/calls").read_text() == "x" * 4,
     ),
     "gpuperf": Hostile(
-        ("--gpuperf-report=page.html", "--gpuperf-json=run.json", "--gpuperf-timeout=0.001", "--gpuperf-strict", "--gpuperf-qualify", "--gpuperf-clock=graph"),
+        ("--gpuperf-report=page.html", "--gpuperf-json=run.json", "--gpuperf-summary=summary.md", "--gpuperf-timeout=0.001", "--gpuperf-strict", "--gpuperf-qualify", "--gpuperf-clock=graph"),
         {"GPUPERF_QUALIFY": "nothing.json"},
-        lambda seen: seen.kept("page.html") and seen.kept("run.json") and not (seen.folder / "reports").exists() and not seen.ini("gpuperf_timeout")
+        lambda seen: seen.kept("page.html") and seen.kept("run.json") and seen.kept("summary.md") and not (seen.folder / "reports").exists() and not seen.ini("gpuperf_timeout")
         and neutral("gpuperf_qualify", "gpuperf_clock", "gpuperf_strict")(seen) and len(seen.run.measured) == 4,
-        files=("page.html", "run.json"),
+        files=("page.html", "run.json", "summary.md"),
     ),
     "golden files": Hostile(
         ("--gpuperf-update-golden",), holds=lambda seen: not seen.option("gpuperf_update_golden") and not seen.ini("gpuperf_update_golden") and not (seen.folder / "golden").exists(),
     ),
+    "job summary": Hostile(env={"GITHUB_STEP_SUMMARY": "step.md"}, holds=lambda seen: seen.kept("step.md") and "GITHUB_STEP_SUMMARY" not in seen.variables, files=("step.md",)),
     "the running test": Hostile(env={"PYTEST_CURRENT_TEST": "test_it.py::test_outer (call)"}, holds=lambda seen: "test_outer" not in seen.run.text and "PYTEST_CURRENT_TEST" not in seen.variables),
 }  # fmt: skip
 

@@ -39,7 +39,7 @@ LAYERS = (
     Layer("testing", ("testing",), ("facts", "ground")),
     Layer(
         "process",
-        ("state", "showing", "items", "running", "recorder", "parallel", "hooks", "relaunch", "counting", "neutral", "child", "seeding", "faults", "qualifying", "sanitizing", "sanitized", "checking", "goldens", "declaring", "gating", "terminating", "base", "budget_files", "budget_hooks", "recording"),
+        ("state", "showing", "items", "running", "recorder", "parallel", "hooks", "relaunch", "counting", "neutral", "child", "seeding", "faults", "qualifying", "sanitizing", "sanitized", "checking", "goldens", "declaring", "gating", "terminating", "base", "budget_files", "budget_hooks", "recording", "ci"),
         ("facts", "ground", "rooms", "trial", "case", "verbs", "readers"),
         siblings=True,
     ),

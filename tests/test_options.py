@@ -14,6 +14,7 @@ ROWS = {
     "enabled": ("true", True, False),
     "report": ("out/page.html", Path("out/page.html"), Path("reports/latest.html")),
     "json": ("out/run.json", Path("out/run.json"), None),
+    "summary": ("out/summary.md", Path("out/summary.md"), None),
     "strict": ("unmeasured", "unmeasured", ""),
     "cache": ("warm", "warm", "cold"),
     "limit": ("0.25", 0.25, 1.0),

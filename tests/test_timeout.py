@@ -61,6 +61,20 @@ def test_a_case_that_never_ends_fails_and_its_records_are_kept(way):
     assert merge(journals(made))["account"] == run["account"]
 
 
+def test_what_ci_reads_is_written_then_too():
+    made = example(hanging(_SLEEPS), "t10")
+    env = {"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": str(made.path.parent), "GITHUB_STEP_SUMMARY": str(made.path / "step.md")}
+    done = made.run_pytest("--gpuperf-timeout=2", "--gpuperf-summary=out/summary.md", env=env, timeout=55)
+    assert done.returncode == _ENDED
+    for written in (made.path / "step.md", made.path / "out" / "summary.md"):
+        text = written.read_text(encoding="utf-8")
+        assert text.startswith("## ✗ FAIL: 1 of 2 cases fails")
+        assert "has not ended within 2 s" in text
+    (line,) = [one for one in done.stderr.splitlines() if one.startswith("::error ")]
+    assert line.startswith(f"::error file={made.path.name}/test_it.py,line=")
+    assert "has not ended within 2 s" in line
+
+
 @pytest.mark.parametrize("way", ["spins in C with the lock", "waits for the device"])
 def test_xdist_replaces_the_worker_and_goes_on(way):
     made = example(hanging(WAYS[way]) + case("last"), f"t3-{len(way)}")

@@ -78,6 +78,7 @@ CASE: tuple[Field, ...] = (
     Field("worker", "text", "", "main or xdist's worker"),
     Field("file", "text?", "", "file, relative to the root directory"),
     Field("line", "int?", "", "line of the test function, from 1"),
+    Field("failed_line", "int", "", "last line of that file in the traceback of what the case raised, from 1; absent where it raised nothing there", required=False),
     Field("function", "text?", "", "name of the test function"),
     Field("parameters", "{text}", "", "parameters as text"),
     Field("numbers", "{number}", "", "those parameters that are plain numbers, as sizes", required=False),
