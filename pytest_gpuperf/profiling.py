@@ -67,8 +67,7 @@ class Profiling:
                 return Profile(hole, Memory(reason=hole))
             with self._runtime.locked(self._case.nodeid), self._runtime.on_stream(self._stream):
                 steps = self._case.timeline.of(self._name)
-                taken = take_later(self._runtime.instruments(self._stream), self._body, self._arrays, self._stream)
-                steps.done("profiled pass")
+                taken = take_later(self._runtime.instruments(self._stream), self._body, self._arrays, self._stream, steps)
             self._profile = self._believed(taken)
         self.details |= {"profile": self._profile.record(), **self._profile.timeline()}
         return self._profile

@@ -116,7 +116,6 @@ class Recorder:
         """Write the run file and the page; return a line for each that could not be written."""
         from pytest_gpuperf.records import runfile
         from pytest_gpuperf.reference import history
-        from pytest_gpuperf.report import html
 
         trouble = []
         beside = None if comparison is None else comparison.reference
@@ -129,7 +128,7 @@ class Recorder:
             (self.config.runs / f"{self.run_id}.json", lambda path: runfile.write(run, path)),
             (self.config.json, lambda path: runfile.write(run, path)),
             (self.config.history, lambda path: history.keep(run, path)),
-            (self.config.report, lambda path: html.write(run, path, beside, comparison)),
+            (self.config.report, self._page_of(run, beside, comparison)),
         ]
         for path, job in jobs:
             if path is None:
@@ -139,6 +138,18 @@ class Recorder:
             except (OSError, RunFileError) as error:
                 trouble.append(str(error) if isinstance(error, RunFileError) else f"cannot write {path}: {error.strerror or error}")
         return trouble
+
+    def _page_of(self, run: dict[str, Any], beside: dict[str, Any] | None, comparison: Comparison | None) -> Callable[[Path], Any]:
+        """Return what writes the page, with the times of earlier runs; where these cannot be read, the page says so, and no session ends otherwise for it."""
+
+        def write(path: Path) -> None:
+            from pytest_gpuperf.reference.past import past
+            from pytest_gpuperf.report import html
+
+            earlier, said = past(run, self.config.history or self.config.runs)
+            html.write(run | {"notes": [*run["notes"], *said]}, path, beside, comparison, earlier)
+
+        return write
 
 
 def reference_of(config: Config, rootpath: Path, *, gpu: bool) -> Path | None:

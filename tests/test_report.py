@@ -21,7 +21,7 @@ from pytest_gpuperf.format import visible
 from pytest_gpuperf.report import account, views
 from pytest_gpuperf.report.beside import beside
 from pytest_gpuperf.report.headline import headline
-from pytest_gpuperf.report.html import DRAWN_ROWS, PAGE_ROWS, WHOLE_FAILURES, render, write
+from pytest_gpuperf.report.html import PAGE_ROWS, WHOLE_FAILURES, render, write
 from pytest_gpuperf.report.pack import FIRST, pack, unpack
 
 if TYPE_CHECKING:
@@ -235,10 +235,10 @@ def test_the_table_holds_every_measurement_once_worst_first() -> None:
 
 
 def test_only_the_worst_rows_of_a_large_run_have_whole_drawings() -> None:
-    details = expanded(render(make_run(passed=DRAWN_ROWS + 50, each=2)), "details")
+    details = expanded(render(make_run(passed=FULL_ROWS + 50, each=2)), "details")
     drawn = ["<figure>" in text for text in details]
-    assert drawn.count(True) <= DRAWN_ROWS
-    assert not any(drawn[DRAWN_ROWS:])
+    assert drawn.count(True) <= FULL_ROWS
+    assert not any(drawn[FULL_ROWS:])
 
 
 def test_a_case_without_a_measurement_has_a_row() -> None:

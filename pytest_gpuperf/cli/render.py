@@ -14,6 +14,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="RUN", help="a run file (reports/runs/*.json), a journal (*.jsonl) or a directory of journals")
     parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="the page (default: beside RUN, with the suffix .html)")
     parser.add_argument("--reference", type=Path, metavar="RUN", help="another run whose values stand beside")
+    parser.add_argument("--history", type=Path, metavar="DIR", help="earlier runs, whose times are drawn (default: those beside RUN)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -31,8 +32,11 @@ def run(options: argparse.Namespace) -> int:
         from pytest_gpuperf.reference.compared import compare
 
         comparison = compare(told, reference)
-    html.write(told, page, reference, comparison)
-    remark("render", [*told.get("notes", ()), *told.get("problems", ())])
+    from pytest_gpuperf.reference.past import past
+
+    earlier, said = past(told, options.history or options.file.parent)
+    html.write(told, page, reference, comparison, earlier)
+    remark("render", [*said, *told.get("notes", ()), *told.get("problems", ())])
     say([str(page)])
     return 0
 

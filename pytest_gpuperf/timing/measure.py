@@ -152,8 +152,7 @@ def measure(instruments: Instruments, request: Request) -> Timed:
             if request.turns is not None and failure is None:
                 request.turns(instruments, request, buffers, first)
             request.steps.done("checks")
-            profile = take_profile(backend, body, buffers, request.stream) if request.profiled else None
-            request.steps.done("profiled pass" if request.profiled else "last call")
+            profile = take_profile(backend, body, buffers, request.stream, request.steps) if request.profiled else None
             result, failure = leave_and_compare(instruments, request, buffers, failure)
             failure = failure or (buffers.given_up(first.entry, first.changed, request.stream) if not request.roof else None)
         timed = assemble(instruments, request, buffers, first, host, taken, hole, result, failure, checked)

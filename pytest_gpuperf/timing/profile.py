@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_gpuperf.device.backend import Backend
     from pytest_gpuperf.timing.body import Body
     from pytest_gpuperf.timing.instruments import Instruments
+    from pytest_gpuperf.timing.steps import Steps
 
 #: pytest shows the test's own lines, not the plugin's.
 __tracebackhide__ = True
@@ -106,7 +107,7 @@ def _by_name(rows: Sequence[Any]) -> dict[str, tuple[int, float]]:
     return found
 
 
-def take_profile(backend: Backend, body: Body, buffers: Buffers, stream: int) -> Profile:
+def take_profile(backend: Backend, body: Body, buffers: Buffers, stream: int, steps: Steps) -> Profile:
     """Call a body CALLS times while the profiler records, each call from the entry state; the profiler is off again on return.
 
     Argument sets are called in turns. The buffers hold some call's leavings afterwards: it is the caller who leaves one call in them.
@@ -137,10 +138,11 @@ def take_profile(backend: Backend, body: Body, buffers: Buffers, stream: int) ->
         prepare()
         memory = watch_memory(body, calls)
         backend.synchronize()
+    steps.done("profiled pass")
     return Profile(calls, memory, heard)
 
 
-def take_later(instruments: Instruments, body: Body, arrays: Sequence[Any], stream: int) -> Profile:
+def take_later(instruments: Instruments, body: Body, arrays: Sequence[Any], stream: int, steps: Steps) -> Profile:
     """Take the pass after a measurement had ended: what the arrays hold now is what each call starts from, and what they hold on return."""
     backend = instruments.backend
     backend.synchronize()
@@ -153,7 +155,7 @@ def take_later(instruments: Instruments, body: Body, arrays: Sequence[Any], stre
             reason = Reason("no-memory", str(error))
             return Profile(reason, Memory(reason=reason))
         try:
-            return take_profile(backend, body, buffers, stream)
+            return take_profile(backend, body, buffers, stream, steps)
         finally:
             buffers.restore(stream)
             backend.synchronize()

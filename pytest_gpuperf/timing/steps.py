@@ -114,8 +114,9 @@ class CaseTimeline:
         """Return what the run file holds: the field `ranges`, or nothing where nothing was heard."""
         if self._stop is None or not (self.steps or self._heard.found):
             return {}
+        # A tenth of a microsecond is less than opening a range takes.
         spans = [(name, "step", span) for name, span in self.steps] + [("ranges", "range", span) for span in self._heard.found]
-        return {"ranges": record(spans, "host", self._zero, self._clock(), self.more + self._heard.more)}
+        return {"ranges": record(spans, "host", self._zero, self._clock(), self.more + self._heard.more, digits=7)}
 
 
 class Steps:
@@ -144,14 +145,14 @@ def nobody() -> Steps:
     return Steps(CaseTimeline(), "")
 
 
-def record(spans: list[tuple[str, str, Span]], source: str, zero: float, end: float, more: int) -> dict[str, Any]:
-    """Return a timeline as the run file holds it, from (lane, kind, span), by start: seconds since `zero`, to the nanosecond.
+def record(spans: list[tuple[str, str, Span]], source: str, zero: float, end: float, more: int, digits: int = 9) -> dict[str, Any]:
+    """Return a timeline as the run file holds it, from (lane, kind, span), by start: seconds since `zero`, to so many digits.
 
     >>> record([("ranges", "range", Span("mask", 2.0, 2.5))], "host", 1.0, 4.0, 0)["events"]
     [{'lane': 'ranges', 'kind': 'range', 'name': 'mask', 'start_s': 1.0, 'duration_s': 0.5}]
     """
     events = [
-        {"lane": lane, "kind": kind, "name": span.name, "start_s": round(span.start - zero, 9), "duration_s": round(span.end - span.start, 9)}
+        {"lane": lane, "kind": kind, "name": span.name, "start_s": round(span.start - zero, digits), "duration_s": round(span.end - span.start, digits)}
         for lane, kind, span in sorted(spans, key=lambda one: (one[2].start, -one[2].end))
     ]
-    return {"source": source, "span_s": round(end - zero, 9), "events": events, "more": more}
+    return {"source": source, "span_s": round(end - zero, digits), "events": events, "more": more}
