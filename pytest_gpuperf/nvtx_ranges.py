@@ -96,14 +96,14 @@ _enter, _exit = Range.__enter__, Range.__exit__
 
 def _heard_enter(self: Range) -> Range:
     if _hear is not None:
-        _hear(self.name, True)  # noqa: FBT003 - as Hear says
+        _hear(self.name, True)
     return _enter(self)
 
 
 def _heard_exit(self: Range, *error: object) -> None:
     _exit(self, *error)
     if _hear is not None:
-        _hear(self.name, False)  # noqa: FBT003 - as Hear says
+        _hear(self.name, False)
 
 
 def listen(hear: Hear | None) -> Hear | None:
@@ -111,7 +111,7 @@ def listen(hear: Hear | None) -> Hear | None:
 
     The methods themselves are exchanged: while nobody listens, as beside every sample that is timed, a range costs not a nanosecond more.
     """
-    global _hear  # noqa: PLW0603 - as the ranges themselves, which any module makes
+    global _hear
     before, _hear = _hear, hear
     methods = (_enter, _exit) if hear is None else (_heard_enter, _heard_exit)
     Range.__enter__, Range.__exit__ = methods  # type: ignore[method-assign, assignment]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from pytest_gpuperf.format import digits, plural, visible
+from pytest_gpuperf.format import plural, visible
 from pytest_gpuperf.report.history import with_this
 from pytest_gpuperf.report.kernel_label import kernel_label
 from pytest_gpuperf.report.svg_history import history, said
@@ -93,7 +93,7 @@ def split_of(measurement: Record) -> list[Part]:
     found = [_part(label, side, values[name]) for name, label, side in _PARTS if name in values]
     time, busy = (values.get(name, {}).get("number") for name in ("time", "busy_time"))
     if time is not None and busy is not None and time > busy:
-        found.append(Part("gaps", "gaps", time - busy, "device time less busy", after=busy))
+        found.append(Part("gaps", "gaps", time - busy, "time less busy", after=busy))
     first = values.get("first_call")
     if first is not None and first.get("number") is not None:
         found.append(dataclasses.replace(_part("first call", "host", first), text=True))
@@ -122,7 +122,7 @@ def code_lines(row: Row) -> list[str]:
     records = [one for one in row.case.get("compiled") or () if name in one["measurements"]]
     lines = []
     for one in records[:_CODES]:
-        told = [form.format(digits(one["quantities"][key]) if one["quantities"][key] % 1 else f"{one['quantities'][key]:,.0f}") for key, form in _OF_CODE if key in one["quantities"]]
+        told = [form.format(f"{one['quantities'][key]:,g}") for key, form in _OF_CODE if key in one["quantities"]]
         lines.append(visible(f"{kernel_label(one['kernel'])} on {one['arch']}: {', '.join(told) or 'no numbers'}"))
     return [*lines, f"and {len(records) - _CODES} more"] if len(records) > _CODES else lines
 

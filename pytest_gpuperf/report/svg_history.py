@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pytest_gpuperf.report.svg import Mark
 
-_WIDTH, _LEFT, _RIGHT = 460.0, 58.0, 446.0
+_WIDTH, _LEFT, _RIGHT = 460.0, 66.0, 446.0
 _TOP, _BASE, _HEIGHT = 12.0, 74.0, 92.0
 #: Labels closer than this would lie upon one another.
 _APART = 11.0

@@ -11,7 +11,7 @@ from pytest_gpuperf.report.svg_parts import fitted, hatched, opened, text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_WIDTH, _LEFT, _RIGHT = 460.0, 98.0, 280.0
+_WIDTH, _LEFT, _RIGHT = 460.0, 98.0, 274.0
 _TOP, _ROW, _BAR = 4.0, 21.0, 12.0
 
 

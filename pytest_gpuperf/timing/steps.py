@@ -46,20 +46,19 @@ class Heard:
         self.found: list[Span] = []
         self.more = 0
 
-    def __call__(self, name: str, entering: bool) -> None:  # noqa: FBT001 - as nvtx_ranges.Hear says
+    def __call__(self, name: str, entering: bool) -> None:
         """Hear that a range is entered or left."""
         now = self._clock()
         inside = self._open.setdefault(threading.get_ident(), [])
         if entering:
             inside.append((name, now))
             return
-        # One that was entered while nobody listened is not known.
-        if name not in (one for one, _ in inside):
+        place = next((place for place in reversed(range(len(inside))) if inside[place][0] == name), None)
+        if place is None:
+            # It was entered while nobody listened.
             return
-        while inside:
-            found, start = inside.pop()
-            if found == name:
-                break
+        start = inside[place][1]
+        del inside[place:]
         if len(self.found) < MOST:
             self.found.append(Span(name, start, now))
         else:
