@@ -116,10 +116,9 @@ def kernels_of(measurement: Record) -> list[Kernel]:
     return [Kernel(one["name"], one["count"], one["seconds"]) for one in rows]
 
 
-def code_lines(row: Row) -> list[str]:
+def code_lines(case: Record, measurement: Record) -> list[str]:
     """Return what is known of the machine code of the kernels that a measurement launched, a line each."""
-    name = row.measurement["name"] if row.measurement else None
-    records = [one for one in row.case.get("compiled") or () if name in one["measurements"]]
+    records = [one for one in case.get("compiled") or () if measurement["name"] in one["measurements"]]
     lines = []
     for one in records[:_CODES]:
         told = [form.format(f"{one['quantities'][key]:,g}") for key, form in _OF_CODE if key in one["quantities"]]

@@ -236,13 +236,15 @@ def facts(row: Row) -> list[tuple[str, str]]:
     if measurement.get("bound"):
         found.append(("bound by", measurement["bound"]))
     found.append(("outputs checked", measurement["checked"] + (", vary by declaration" if measurement.get("varies") else "")))
-    found += [("machine", line) for line in evidence_lines(measurement.get("evidence") or [])]
+    # Of a row that is not drawn the page is short: it names the command that tells the rest.
+    if row.whole is not None:
+        found += [("machine", line) for line in evidence_lines(measurement.get("evidence") or [])]
     if measurement.get("waited"):
         found.append(("waited", f"{format_quantity(measurement['waited']['seconds'], 's')} for {measurement['waited']['for']}"))
-    if measurement.get("selfcheck"):
+    if measurement.get("selfcheck") and row.whole is not None:
         found.append(("self-check", selfcheck_line(measurement["selfcheck"])))
-    # A drawing of the kernels tells them in words too.
-    found += profile_lines(measurement.get("profile") or {}, kernels=row.whole is None)
+    # The drawing of the kernels tells them in words too.
+    found += profile_lines(measurement.get("profile") or {}, kernels=False)
     found += [("note", note) for note in measurement.get("notes") or []]
     return [(name, visible(text)) for name, text in found]
 
