@@ -18,7 +18,7 @@ _TOP, _ROW, _BAR, _APART = 4.0, 18.0, 15.0, 5.0
 #: Rows of one lane, as for ranges in ranges; what would lie deeper is drawn in the last.
 _DEPTH = 4
 #: Bytes of a drawing, about: the longest bars get a title, and a name where it fits, for as long as there is room; the others are one path a kind.
-_BYTES, _FIXED, _PLAIN, _EACH = 2850, 800, 22, 62
+_BYTES, _FIXED, _PLAIN, _EACH = 2850, 800, 27, 62
 _NAME = 40
 
 
