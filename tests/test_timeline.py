@@ -75,6 +75,9 @@ def test_one_profiled_call_has_calls_work_and_ranges_on_one_clock(case):
     assert events(told, "api")[0]["start_s"] < first["start_s"] < second["start_s"]
     assert told["span_s"] == pytest.approx(second["start_s"] + second["duration_s"], abs=2e-9)
     assert told["more"] == 0
+    # Since the call began, not since the clock did.
+    assert told["events"][0]["start_s"] < 1e-6
+    assert 10 * US < told["span_s"] < 100 * US
 
 
 def test_a_case_has_steps_and_its_own_ranges_and_none_of_timed_calls(case):

@@ -107,11 +107,11 @@ class Index:
         return [row | {"surroundings": json.loads(row["surroundings"])} for row in rows]
 
     def times(self, nodeids: Sequence[str], before: str) -> list[Record]:
-        """Return the times that have a number of some cases, in runs that began before a moment, oldest first: points with `id`, `started`, `commit`, `dirty` and `model`."""
+        """Return the times that have a number of some cases, in runs that began before a moment, oldest first: points with `started`, `commit`, `dirty` and `model`."""
         found: list[Record] = []
         for chunk in (nodeids[place : place + _AT_ONCE] for place in range(0, len(nodeids), _AT_ONCE)):
             cursor = self._connection.execute(
-                "select nodeid, measurement, cache, source, number, low, high, id, started, noted as 'commit', dirty, model"  # noqa: S608 - question marks only
+                "select nodeid, measurement, cache, source, number, low, high, started, noted as 'commit', dirty, model"  # noqa: S608 - question marks only
                 " from point join run on point.name = run.name and point.uuid = run.uuid"
                 f" where quantity = 'time' and number is not null and started < ? and nodeid in ({','.join('?' * len(chunk))}) order by started, point.name",
                 (before, *chunk),

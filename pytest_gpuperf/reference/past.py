@@ -13,7 +13,6 @@ from pytest_gpuperf.report.history import Point
 from pytest_gpuperf.report.views import worst_first
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 Record = dict[str, Any]
@@ -40,7 +39,7 @@ def past(run: Record, directory: Path | None, patience: float = PATIENCE_S) -> t
             said = [line for line in index.said if line not in index.torn]
     except (RunFileError, OSError, sqlite3.Error, ValueError) as error:
         return {}, [f"no history on the page: {str(error).splitlines()[0] if str(error) else type(error).__name__}"]
-    return _sorted_out(rows, wanted, run["run"]["id"]), [f"history: {line}" for line in said]
+    return _sorted_out(rows, wanted), [f"history: {line}" for line in said]
 
 
 def _wanted(run: Record) -> dict[tuple[str, str], tuple[str, str, str]]:
@@ -60,11 +59,11 @@ def _others(directory: Path, own: str) -> bool:
         return False
 
 
-def _sorted_out(rows: Iterator[Record] | list[Record], wanted: dict[tuple[str, str], tuple[str, str, str]], own: str) -> dict[tuple[str, str], tuple[Point, ...]]:
+def _sorted_out(rows: list[Record], wanted: dict[tuple[str, str], tuple[str, str, str]]) -> dict[tuple[str, str], tuple[Point, ...]]:
     found: dict[tuple[str, str], collections.deque[Point]] = {}
     for row in rows:
         key = (row["nodeid"], row["measurement"])
-        if row["id"] == own or wanted.get(key) != (row["model"] or "", row["cache"] or "", row["source"] or ""):
+        if wanted.get(key) != (row["model"] or "", row["cache"] or "", row["source"] or ""):
             continue
         number = row["number"]
         low, high = (number if row[end] is None else row[end] for end in ("low", "high"))
