@@ -20,6 +20,7 @@ from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNM
 from pytest_gpuperf.records.account import BEGUN
 from pytest_gpuperf.resources import resource_judgements
 from pytest_gpuperf.static.record import record_of
+from pytest_gpuperf.timing.steps import CaseTimeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 #: pytest shows the test's own lines, not the plugin's.
 __tracebackhide__ = True
-
 
 _EXPECTED = "caught by the test, which expects it: "
 
@@ -91,7 +91,7 @@ class Case:
         self.selfchecked = False
         #: Hears of every part of the record as soon as it is known: `measurements=`, `comparisons=`, `checks=` or `budgets=` with one entry.
         self.tell: Callable[..., None] = _nobody
-        self._thread = threading.get_ident()
+        self.timeline, self._thread = CaseTimeline(), threading.get_ident()
         self._unseen: list[tuple[Check | Judgement, str]] = []
 
     def name_for(self, name: str | None) -> str:
@@ -299,7 +299,7 @@ class Case:
         """Return what the run file holds of the case, less what pytest knows."""
         failed = {one.subject for one in (*self.judgements, *self.required) if one.verdict == FAIL}
         compiled = [record_of(one, names, failed=bool(one.error) or f"{one.kernel} on {one.arch}" in failed) for one, names in self.compiled.values()]
-        compared = {"comparisons": [one.record() for one in self.comparisons]} if self.comparisons else {}
+        compared = self.timeline.record() | ({"comparisons": [one.record() for one in self.comparisons]} if self.comparisons else {})
         return compared | ({"compiled": compiled} if compiled else {}) | {
             "checks": [dataclasses.asdict(check) for check in self.checks],
             "budgets": [one.record() for one in (*self.judgements, *self.required)],

@@ -192,7 +192,9 @@ def _timed(
             if isinstance(found, Profiled):
                 counted[version] = same_inputs(found, inputs_record(runtime.backend, tools.operations, bodies[version], given.inout, handle, given.outputs))
         with measurement_range(label):
+            steps = case.timeline.of(given.name)
             compared = compare(tools, requests, seed)
+            steps.done("blocks in turns")
         seconds = runtime.backend.now() - began
 
     def roof(what: str) -> Roof:
@@ -209,7 +211,7 @@ def _timed(
     measurements = {}
     roofline = None if given.work is None else Roofline(given.work, cache, roof, case)
     for version, timed in compared.timed.items():
-        profiling = Profiling(runtime, case, bodies[version], [*given.outputs, *given.inout], handle, timed)
+        profiling = Profiling(runtime, case, names[version], bodies[version], [*given.outputs, *given.inout], handle, timed)
         lazy = profiling.lazy()
         made = Measurement(names[version], timed.result, timed.values, given.work, timed.context, runtime.device, timed.drift, case, roofline, lazy=lazy)
         others = ", ".join(repr(one) for one in bodies if one != version)

@@ -90,6 +90,7 @@ def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement
             profiled=wants_profile(runtime, case, wanted.name, wanted.own),
             listener=case,
             telling=telling,
+            steps=case.timeline.of(wanted.name),
             turns=None if runtime.paired is None else partial(runtime.paired, base, case.nodeid, wanted.name),
         )
         runtime.ran.add(key)
@@ -115,7 +116,7 @@ def run_measurement(runtime: Runtime, case: Case, wanted: Wanted) -> Measurement
     # A graph's time has no roof; what the device clock knows to be beyond the device is beyond it in a graph too.
     fastest = partial(roof_of, clock=DEVICE) if wanted.clock == GRAPH else None
 
-    profiling = Profiling(runtime, case, body, [*wanted.outputs, *wanted.inout], handle, timed)
+    profiling = Profiling(runtime, case, wanted.name, body, [*wanted.outputs, *wanted.inout], handle, timed)
     roofline = None if body.work is None else Roofline(body.work, cache, roof_of, case, fastest)
     lazy = profiling.lazy()
     made = Measurement(wanted.name, timed.result, timed.values, body.work, timed.context, runtime.device, timed.drift, case, roofline, lazy=lazy)

@@ -6,10 +6,8 @@ import contextlib
 import functools
 import hashlib
 import re
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
 DOMAIN = "gpuperf"
 
@@ -88,6 +86,46 @@ class Range:
                 return function(*args, **kwargs)
 
         return inside
+
+
+#: What hears of ranges: their name, and whether they are entered or left.
+Hear = Callable[[str, bool], None]
+_hear: Hear | None = None
+_enter, _exit = Range.__enter__, Range.__exit__
+
+
+def _heard_enter(self: Range) -> Range:
+    if _hear is not None:
+        _hear(self.name, True)
+    return _enter(self)
+
+
+def _heard_exit(self: Range, *error: object) -> None:
+    _exit(self, *error)
+    if _hear is not None:
+        _hear(self.name, False)
+
+
+def listen(hear: Hear | None) -> Hear | None:
+    """Let one listener hear of every range of this process, None nobody; return who heard before.
+
+    The methods themselves are exchanged: while nobody listens, as beside every sample that is timed, a range costs not a nanosecond more.
+    """
+    global _hear
+    before, _hear = _hear, hear
+    methods = (_enter, _exit) if hear is None else (_heard_enter, _heard_exit)
+    Range.__enter__, Range.__exit__ = methods  # type: ignore[method-assign, assignment]
+    return before
+
+
+@contextlib.contextmanager
+def heard_by(hear: Hear | None) -> Iterator[None]:
+    """Let one listener, or nobody, hear of the ranges of a block."""
+    before = listen(hear)
+    try:
+        yield
+    finally:
+        listen(before)
 
 
 @functools.cache

@@ -34,9 +34,9 @@ def wants_profile(runtime: Runtime, case: Case, name: str, own: Sequence[Any]) -
 class Profiling:
     """The profiled quantities of one measured body, and what of them goes into its record."""
 
-    def __init__(self, runtime: Runtime, case: Case, body: Body, arrays: Sequence[Any], stream: int, timed: Timed) -> None:
+    def __init__(self, runtime: Runtime, case: Case, name: str, body: Body, arrays: Sequence[Any], stream: int, timed: Timed) -> None:
         """Keep what the pass needs; one that followed the samples is taken over."""
-        self._runtime, self._case, self._body, self._arrays, self._stream, self._timed = runtime, case, body, arrays, stream, timed
+        self._runtime, self._case, self._name, self._body, self._arrays, self._stream, self._timed = runtime, case, name, body, arrays, stream, timed
         self._profile = None if timed.profile is None else self._believed(timed.profile)
         #: The record's details, where the pass is written down.
         self.details: dict[str, Any] = {}
@@ -66,9 +66,10 @@ class Profiling:
             if hole is not None:
                 return Profile(hole, Memory(reason=hole))
             with self._runtime.locked(self._case.nodeid), self._runtime.on_stream(self._stream):
-                taken = take_later(self._runtime.instruments(self._stream), self._body, self._arrays, self._stream)
+                steps = self._case.timeline.of(self._name)
+                taken = take_later(self._runtime.instruments(self._stream), self._body, self._arrays, self._stream, steps)
             self._profile = self._believed(taken)
-        self.details["profile"] = self._profile.record()
+        self.details |= {"profile": self._profile.record(), **self._profile.timeline()}
         return self._profile
 
     def _believed(self, profile: Profile) -> Profile:

@@ -118,7 +118,7 @@ class Recorder:
         """Write the run file and the page; return a line for each that could not be written."""
         from pytest_gpuperf.records import runfile
         from pytest_gpuperf.reference import history
-        from pytest_gpuperf.report import html, markdown_file
+        from pytest_gpuperf.report import markdown_file
 
         trouble = []
         beside = None if comparison is None else comparison.reference
@@ -133,7 +133,7 @@ class Recorder:
             (file, lambda path: runfile.write(run, path)),
             (self.config.json, lambda path: runfile.write(run, path)),
             (self.config.history, lambda path: history.keep(run, path)),
-            (self.config.report, lambda path: html.write(run, path, beside, comparison)),
+            (self.config.report, self._page_of(run, beside, comparison)),
             (self.config.summary, lambda path: markdown_file.write(run, path, beside, comparison, *places)),
         ]
         for path, job in jobs:
@@ -149,6 +149,18 @@ class Recorder:
             except RunFileError as error:
                 self.remarks.append(f"GITHUB_STEP_SUMMARY: {error}")
         return trouble
+
+    def _page_of(self, run: dict[str, Any], beside: dict[str, Any] | None, comparison: Comparison | None) -> Callable[[Path], Any]:
+        """Return what writes the page, with the times of earlier runs; where these cannot be read, the page says so, and no session ends otherwise for it."""
+
+        def write(path: Path) -> None:
+            from pytest_gpuperf.reference.past import past
+            from pytest_gpuperf.report import html
+
+            earlier, said = past(run, self.config.history or self.config.runs)
+            html.write(run | {"notes": [*run["notes"], *said]}, path, beside, comparison, earlier)
+
+        return write
 
 
 def reference_of(config: Config, rootpath: Path, *, gpu: bool) -> Path | None:

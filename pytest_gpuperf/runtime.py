@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.identity.golden import Goldens
+from pytest_gpuperf.nvtx_ranges import heard_by
 from pytest_gpuperf.reasons import Reason
 
 if TYPE_CHECKING:
@@ -130,7 +131,8 @@ class Runtime:
 
         if self._lock is None:
             self._lock = DeviceLock(self.uuid or "none", on_wait=self._on_wait)
-        with self._lock.held(label) as waited:
+        # Nobody hears of ranges while anything may be timed, but who says so.
+        with self._lock.held(label) as waited, heard_by(None):
             if waited is not None and self._on_go is not None:
                 self._on_go()
             yield waited

@@ -151,6 +151,7 @@ class State:
         item.stash[CASE] = running
         if self.recorder is not None and is_case(item):
             self.recorder.journal.append("start", case=self._place(item, running))
+            running.case.timeline.begin(runtime.backend.now if runtime.backend is not None else None)
             running.case.tell = self.recorder.parts_of(running.case.nodeid)
             self.faults.arm(self.recorder, running.case, self._place(item, running))
         if is_case(item) and issubclass(getattr(item, "cls", None) or object, getattr(sys.modules.get("unittest"), "TestCase", ())):
@@ -260,6 +261,7 @@ class State:
             running.written = True
             self.faults.disarm()
             self.recorder.journal.append("case", case=self._record(item, running))
+            running.case.timeline.end()
 
     def _undecided_fixture(self, running: Running, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         """Let a comparison in a fixture end the case as one in its body does: undecided is no error."""
@@ -305,8 +307,7 @@ class State:
             reason = running.unmeasured_setup or Reason("skipped" if running.outcome == "skipped" else "error")
             case.unreached(reason)
         record = self._place(item, running) | case.record()
-        failed = running.outcome == "failed"
-        verdict = FAIL if failed else case.verdict(body_failed=False)
+        verdict = FAIL if running.outcome == "failed" else case.verdict(body_failed=False)
         if running.outcome == "skipped" and verdict == "PASS":
             verdict = UNMEASURED
             record["reasons"].append(reason_record(Reason("skipped")))

@@ -20,8 +20,9 @@ from pytest_gpuperf.errors import RunFileError
 from pytest_gpuperf.format import visible
 from pytest_gpuperf.report import account, views
 from pytest_gpuperf.report.beside import beside
+from pytest_gpuperf.report.details import FULL_ROWS, SMALL
 from pytest_gpuperf.report.headline import headline
-from pytest_gpuperf.report.html import DRAWN_ROWS, PAGE_ROWS, WHOLE_FAILURES, render, write
+from pytest_gpuperf.report.html import PAGE_ROWS, WHOLE_FAILURES, render, write
 from pytest_gpuperf.report.pack import FIRST, pack, unpack
 
 if TYPE_CHECKING:
@@ -235,10 +236,12 @@ def test_the_table_holds_every_measurement_once_worst_first() -> None:
 
 
 def test_only_the_worst_rows_of_a_large_run_have_whole_drawings() -> None:
-    details = expanded(render(make_run(passed=DRAWN_ROWS + 50, each=2)), "details")
+    details = expanded(render(make_run(passed=SMALL + 5, each=2)), "details")
     drawn = ["<figure>" in text for text in details]
-    assert drawn.count(True) <= DRAWN_ROWS
-    assert not any(drawn[DRAWN_ROWS:])
+    assert drawn.count(True) == FULL_ROWS
+    measured = [text for text in details if "gpuperf show" in text or "<figure>" in text]
+    assert not any("<figure>" in text for text in measured[FULL_ROWS + 5 :])
+    assert all("gpuperf show reports/runs/" in text for text in details[FULL_ROWS + 5 :])
 
 
 def test_a_case_without_a_measurement_has_a_row() -> None:

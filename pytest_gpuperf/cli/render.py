@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_gpuperf.reference.compared import Comparison
+    from pytest_gpuperf.report.views import History
 
 Run = dict[str, Any]
 
@@ -25,12 +26,13 @@ class Told:
     file: Path
     reference: Run | None = None
     comparison: Comparison | None = None
+    earlier: History | None = None
 
 
 def _page(told: Told) -> str:
     from pytest_gpuperf.report.html import render
 
-    return render(told.run, told.reference, told.comparison)
+    return render(told.run, told.reference, told.comparison, told.earlier)
 
 
 def _summary(told: Told) -> str:
@@ -84,12 +86,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--append", action="store_true", help="add a Markdown summary to the end of PATH, as of $GITHUB_STEP_SUMMARY, in the room that is left below GitHub's limit")
     parser.add_argument("--reference", type=Path, metavar="RUN", help="another run whose values stand beside")
+    parser.add_argument("--history", type=Path, metavar="DIR", help="earlier runs, whose times are drawn (default: those beside RUN)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Write what was asked for, and print where it is."""
     from pytest_gpuperf.cli.output import remark, say
     from pytest_gpuperf.records.runfile import load
+    from pytest_gpuperf.reference.past import past
 
     form = _form(options.format, options.output, append=options.append)
     loaded = load(options.file)
@@ -99,7 +103,8 @@ def run(options: argparse.Namespace) -> int:
         from pytest_gpuperf.reference.compared import compare
 
         comparison = compare(loaded, reference)
-    told = Told(loaded, options.file, reference, comparison)
+    earlier, said = past(loaded, options.history or options.file.parent) if form.name == "html" else (None, [])
+    told = Told(loaded, options.file, reference, comparison, earlier)
     target = options.output or (str(_beside(options.file, form.beside)) if form.beside else "-")
     if options.append:
         from pytest_gpuperf.report.markdown_file import append, shown_path
@@ -111,7 +116,7 @@ def run(options: argparse.Namespace) -> int:
         from pytest_gpuperf.report.markdown_file import write_text
 
         write_text(form.text(told), Path(target), form.called)
-    remark("render", [*loaded.get("notes", ()), *loaded.get("problems", ())])
+    remark("render", [*said, *loaded.get("notes", ()), *loaded.get("problems", ())])
     if target != "-":
         say([target])
     return 0

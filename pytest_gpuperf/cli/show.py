@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.errors import RunFileError
+from pytest_gpuperf.format import format_quantity, visible
 
 if TYPE_CHECKING:
     import argparse
@@ -128,10 +129,27 @@ def case_lines(case: dict[str, Any]) -> Iterator[str]:
         for quantity, value in measurement["values"].items():
             yield f"    {quantity:<{width}}  {value_text(value)}"
         yield from counter_lines(measurement)
+        yield from detail_lines(case, measurement)
         for note in measurement["notes"]:
             yield f"    note: {note}"
     for budget in case["budgets"]:
         yield f"  budget {budget_text(budget)}"
+
+
+def detail_lines(case: dict[str, Any], measurement: dict[str, Any]) -> Iterator[str]:
+    """Yield what else is known of a measurement: the machine, the self-check, what a profiled pass saw, the machine code of its kernels, the case's ranges."""
+    from pytest_gpuperf.report.details import code_lines
+    from pytest_gpuperf.report.evidence import evidence_lines
+    from pytest_gpuperf.report.profiled import profile_lines, selfcheck_line
+
+    told = [("machine", line) for line in evidence_lines(measurement.get("evidence") or [])]
+    told += [("self-check", selfcheck_line(measurement["selfcheck"]))] if measurement.get("selfcheck") else []
+    told += profile_lines(measurement.get("profile") or {})
+    told += [("machine code", line) for line in code_lines(case, measurement)]
+    events = (case.get("ranges") or {}).get("events", ())
+    for name, kept in (("steps", [one for one in events if one["kind"] == "step" and one["lane"] == measurement["name"]]), ("ranges", [one for one in events if one["kind"] == "range"])):
+        told += [(name, ", ".join(f"{one['name']} {format_quantity(one['duration_s'], 's')}" for one in kept))] if kept else []
+    yield from (f"    {visible(name)}: {visible(line)}" for name, line in told)
 
 
 def counter_lines(measurement: dict[str, Any]) -> Iterator[str]:
@@ -170,8 +188,6 @@ def value_text(value: dict[str, Any]) -> str:
     >>> value_text({"unit": "s", "source": "device", "number": 1.342e-5, "low": 1.331e-5, "high": 1.36e-5, "systematic": None, "reason": None})
     '13.42 us (13.31 us .. 13.60 us), device'
     """
-    from pytest_gpuperf.format import format_quantity
-
     number, unit = value["number"], value["unit"]
     if number is None:
         return reason_text(value["reason"]) if value["reason"] else "not measured"

@@ -168,6 +168,10 @@ class _CuptiRecording:
         finally:
             self._spans.append((begin, self._sink.now()))
 
+    def now(self) -> float:
+        """Return CUPTI's time in seconds."""
+        return self._sink.now()
+
     def read(self) -> list[Records]:
         """Return the records of the windows."""
         self._wait()

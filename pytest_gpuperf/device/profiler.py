@@ -55,11 +55,13 @@ class Allocation:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Records:
-    """What one window of the host's time led to: work on the device in the order of its start, driver calls, allocations."""
+    """What one window of the host's time led to: work on the device in the order of its start, driver calls, allocations; its ends, 0 where not known."""
 
     work: tuple[Work, ...] = ()
     calls: tuple[Call, ...] = ()
     memory: tuple[Allocation, ...] = ()
+    begin: float = 0.0
+    end: float = 0.0
 
     def of(self, kind: str) -> tuple[Work, ...]:
         """Return the work of one kind: kernel, memcpy or memset."""
@@ -118,6 +120,9 @@ class Recording(Protocol):
 
     def window(self) -> AbstractContextManager[None]:
         """Mark what is called inside as one window: its records are those of the calls made meanwhile, in any thread of this process."""
+
+    def now(self) -> float:
+        """Return the time in seconds on the clock of the records."""
 
     def read(self) -> list[Records]:
         """Wait for the device and return the records of every window since the last `read`; ProfilerError where any may be missing."""
@@ -220,7 +225,7 @@ def windows_of(
         inside = [one for one in calls if begin <= one.start < end]
         started = {one.correlation for one in inside}
         mine = sorted((one for one in work if one.correlation in started), key=lambda one: one.start)
-        found.append(Records(tuple(mine), tuple(outermost(inside)), tuple(one for one in memory if begin <= one.at < end)))
+        found.append(Records(tuple(mine), tuple(outermost(inside)), tuple(one for one in memory if begin <= one.at < end), begin, end))
     return found
 
 

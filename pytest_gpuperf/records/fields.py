@@ -8,6 +8,7 @@ from pytest_gpuperf.records.fields_budgets import BUDGET_FILE, FILED_LIMIT, KNOW
 from pytest_gpuperf.records.fields_compiled import COMPILED
 from pytest_gpuperf.records.fields_counted import COUNTED_RUN, COUNTER, HOLE, PROFILED, PROFILED_KERNEL
 from pytest_gpuperf.records.fields_qualified import PAIR, POINT, PROMISE, QUALIFICATION, QUALIFIED, SHARE
+from pytest_gpuperf.records.fields_timeline import EVENT, TIMELINE
 
 __all__ = ["RECORDS", "Field"]
 
@@ -93,6 +94,7 @@ CASE: tuple[Field, ...] = (
     Field("measurements", "[measurement]", "", "what was measured"),
     Field("compiled", "[compiled]", "", "kernels that were compiled for it without being launched; absent where none were", required=False),
     Field("comparisons", "[comparison]", "", "versions that were held against each other; absent where none were", required=False),
+    Field("ranges", "timeline", "", "what its measurements did when, and the ranges that it opened, on the host; absent where nothing was heard", required=False),
 )
 
 COMPARISON: tuple[Field, ...] = (
@@ -187,6 +189,7 @@ MEASUREMENT: tuple[Field, ...] = (
     Field("wall_s", "number?", "s", "host time of the whole measurement"),
     Field("selfcheck", "selfcheck?", "", "the device clock held against CUPTI; null where that was not done", required=False),
     Field("profile", "any", "", "what the profiled pass saw: kernels, copies, calls that wait with their lines, memory", required=False),
+    Field("timeline", "timeline", "", "the last call of the profiled pass; absent where no pass was taken", required=False),
     Field("counters", "{counter}", "", "hardware counters of one call in a profiled run, by ncu's full name", required=False),
     Field("profiled", "profiled", "", "where these counters come from; absent where the body was not profiled", required=False),
     Field("base", "based", "", "what came of its turns with the base; absent where it took none", required=False),
@@ -298,4 +301,6 @@ RECORDS: dict[str, tuple[Field, ...]] = {
     "profiled kernel": PROFILED_KERNEL,
     "counted run": COUNTED_RUN,
     "hole": HOLE,
+    "timeline": TIMELINE,
+    "event": EVENT,
 }

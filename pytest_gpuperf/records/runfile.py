@@ -81,7 +81,7 @@ def load(path: Path) -> dict[str, Any]:
 def thin(run: dict[str, Any], limit_bytes: int = 2_000_000) -> dict[str, Any]:
     """Return a run whose file is at most `limit_bytes`, and which says what it lacks.
 
-    Checks that passed in one case are counted by their kind, opcodes of machine code go, and of the samples every k-th of every round is kept. The
+    Checks that passed in one case are counted by their kind, opcodes of machine code and timelines of what passed go, and of the samples every k-th of every round is kept. The
     values and their intervals stay those of all samples. RunFileError where the run is too large even with one sample a round.
     """
     if len(dumps(run).encode()) <= limit_bytes:
@@ -167,7 +167,10 @@ def _all_rounds(run: dict[str, Any]) -> list[list[list[int]]]:
 
 
 def _counted(case: dict[str, Any]) -> dict[str, Any]:
-    """Return a case whose passed checks are one a kind, and whose machine code has no opcodes."""
+    """Return a case whose passed checks are one a kind, whose machine code has no opcodes, and which has no timelines where it passed."""
+    if case["verdict"] == PASS:
+        measurements = [{key: part for key, part in one.items() if key != "timeline"} for one in case["measurements"]]
+        case = {key: part for key, part in case.items() if key != "ranges"} | {"measurements": measurements}
     kinds: dict[str, list[dict[str, Any]]] = {}
     for check in case["checks"]:
         kinds.setdefault(check["kind"] if check["verdict"] == PASS else f"{id(check)}", []).append(check)

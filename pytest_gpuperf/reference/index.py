@@ -6,8 +6,10 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import math
 import os
 import sqlite3
+import time
 from typing import TYPE_CHECKING, Any, Self
 
 from pytest_gpuperf.errors import RunFileError
@@ -18,7 +20,7 @@ from pytest_gpuperf.reference.slim import executor
 from pytest_gpuperf.reference.surroundings import snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 Record = dict[str, Any]
@@ -30,6 +32,8 @@ FORM = 1
 _PATIENCE_S = 1.0
 #: Run files that are read before what they hold is written: a process that ends in the middle loses that much of its work.
 _BATCH = 200
+#: Cases of one question: SQLite takes a thousand values at once.
+_AT_ONCE = 500
 #: From so many files on, processes share the reading; more of them than this only wait for the one that writes.
 _MANY, _PROCESSES = 64, 8
 
@@ -58,19 +62,20 @@ class Read:
 class Index:
     """An index that knows every run file of its directory, as of when it was opened; `said` is what needs saying, a line each."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, patience: float = math.inf) -> None:
         """Open the index and bring it up to date: in its file, or in memory where that is missing, broken, held by another or not to be written.
 
-        RunFileError where the directory itself cannot be read.
+        New files are read for so many seconds, the newest first; `said` counts those that are left. RunFileError where the directory itself cannot be read.
         """
-        self.directory, self.said = directory, list[str]()
+        self.directory, self.patience, self.said = directory, patience, list[str]()
         self._files = _listed(directory)
         try:
             self._connection = self._in_file()
         except sqlite3.Error as error:
             self._connection = self._in_memory(error)
         torn = self._connection.execute("select trouble from file where trouble != '' order by name").fetchall()
-        self.said += [f"{trouble}; left out" for (trouble,) in torn]
+        self.torn = [f"{trouble}; left out" for (trouble,) in torn]
+        self.said += self.torn
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -100,6 +105,20 @@ class Index:
         names = [column[0] for column in cursor.description]
         rows = [dict(zip(names, row, strict=True)) for row in cursor]
         return [row | {"surroundings": json.loads(row["surroundings"])} for row in rows]
+
+    def times(self, nodeids: Sequence[str], before: str) -> list[Record]:
+        """Return the times that have a number of some cases, in runs that began before a moment, oldest first: points with `started`, `commit`, `dirty` and `model`."""
+        found: list[Record] = []
+        for chunk in (nodeids[place : place + _AT_ONCE] for place in range(0, len(nodeids), _AT_ONCE)):
+            cursor = self._connection.execute(
+                "select nodeid, measurement, cache, source, number, low, high, started, noted as 'commit', dirty, model"  # noqa: S608 - question marks only
+                " from point join run on point.name = run.name and point.uuid = run.uuid"
+                f" where quantity = 'time' and number is not null and started < ? and nodeid in ({','.join('?' * len(chunk))}) order by started, point.name",
+                (before, *chunk),
+            )
+            names = [column[0] for column in cursor.description]
+            found += [dict(zip(names, row, strict=True)) for row in cursor]
+        return found
 
     def quantities(self, nodeid: str) -> list[str]:
         """Return the quantities that a case has in any run."""
@@ -142,12 +161,23 @@ class Index:
                 with connection:
                     _forget(connection, stale)
             # Read first, then written at once: the database is held for a moment only.
-            for found in _batches(_all(self.directory, {name: self._files[name] for name in fresh})):
+            wanted = {name: self._files[name] for name in fresh}
+            for found in _batches(_all(self.directory, wanted) if self.patience == math.inf else self._in_time(wanted)):
                 _add(connection, found)
         except BaseException:
             connection.close()
             raise
         return connection
+
+
+    def _in_time(self, files: dict[str, tuple[int, int]]) -> Iterator[Read]:
+        """Read the newest files, by their names, in this process, for as long as there is patience."""
+        until = time.monotonic() + self.patience
+        for number, (name, stamp) in enumerate(sorted(files.items(), reverse=True)):
+            if time.monotonic() > until:
+                self.said.append(f"{len(files) - number} run files of {self.directory} are not in its index yet; gpuperf show CASE reads them all")
+                return
+            yield _read(self.directory / name, *stamp)
 
 
 def _copy(there: sqlite3.Connection, memory: sqlite3.Connection) -> None:

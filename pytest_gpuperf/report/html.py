@@ -24,17 +24,19 @@ from pytest_gpuperf.report.account import READING_ORDER, account_line, case_coun
 from pytest_gpuperf.report.beside import Beside, beside, commit_of, surroundings
 from pytest_gpuperf.report.compared import compared
 from pytest_gpuperf.report.counters import counted, counters_line
+from pytest_gpuperf.report.details import code_lines, drawn
 from pytest_gpuperf.report.headline import headline, notices
 from pytest_gpuperf.report.held import headed
 from pytest_gpuperf.report.pack import pack
 from pytest_gpuperf.report.resources import resources_line
 from pytest_gpuperf.report.sections import sections
-from pytest_gpuperf.report.views import Row, draw, facts, picture, recorded, reproduce, rows, thumbnail, trace
+from pytest_gpuperf.report.views import Row, draw, facts, recorded, reproduce, rows, shown_by, thumbnail
 
 if TYPE_CHECKING:
     import jinja2
 
     from pytest_gpuperf.reference.compared import Comparison
+    from pytest_gpuperf.report.history import History
 
 #: Failures that are shown whole; the rest are lines.
 WHOLE_FAILURES = 50
@@ -42,13 +44,11 @@ WHOLE_FAILURES = 50
 SUBJECTS = 20
 #: Rows of the table on one page of it.
 PAGE_ROWS = 200
-#: Rows (worst first) whose details hold a whole distribution; above it a drawing each would make the page too heavy.
-DRAWN_ROWS = 300
 #: Characters of a test's error text that a failure shows.
 ERROR_CHARACTERS = 4000
 
 #: The page's style, in parts.
-STYLES = ("page.css", "curves.css", "counters.css", "resources.css", "roofline.css", "held.css")
+STYLES = ("page.css", "curves.css", "counters.css", "resources.css", "roofline.css", "held.css", "details.css")
 GLYPHS = {"PASS": "\u2713", "FAIL": "\u2717", "INCONCLUSIVE": "\u2248", "UNMEASURED": "\u25cb", "NOT-APPLICABLE": "\u2013"}
 
 
@@ -65,13 +65,16 @@ class Columns:
 
 
 @without_collection()
-def render(run: dict[str, Any], reference: dict[str, Any] | None = None, comparison: Comparison | None = None) -> str:
-    """Return the page of a run as HTML text; a reference run's values are shown beside, labelled with their origin, and what a comparison says of them."""
+def render(run: dict[str, Any], reference: dict[str, Any] | None = None, comparison: Comparison | None = None, history: History | None = None) -> str:
+    """Return the page of a run as HTML text; a reference run's values are shown beside, labelled with their origin, and what a comparison says of them.
+
+    `history` has the times of earlier runs, by node id and measurement.
+    """
     environment = _environment()
     parts: Any = environment.get_template("parts.html.jinja").module
     joined = beside(run, reference)
-    table = _drawn(rows(run, joined), run, joined)
-    columns = _columns(table, joined, parts)
+    table = drawn(rows(run, joined), run, joined, history or {})
+    columns = _columns(table, run, joined, parts)
     css, script = "".join(map(_asset, STYLES)), _asset("page.js")
     found = failures(run)
     against_base = held_to_base(run)
@@ -117,10 +120,12 @@ def render(run: dict[str, Any], reference: dict[str, Any] | None = None, compari
     )
 
 
-def write(run: dict[str, Any], path: str | os.PathLike[str], reference: dict[str, Any] | None = None, comparison: Comparison | None = None) -> Path:
+def write(
+    run: dict[str, Any], path: str | os.PathLike[str], reference: dict[str, Any] | None = None, comparison: Comparison | None = None, history: History | None = None
+) -> Path:
     """Write the page of a run to a path, at once or not at all; returns the path. RunFileError where it cannot be written."""
     target = Path(path)
-    text = render(run, reference, comparison)
+    text = render(run, reference, comparison, history)
     temporary: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -140,18 +145,7 @@ def write(run: dict[str, Any], path: str | os.PathLike[str], reference: dict[str
     return target
 
 
-def _drawn(table: list[Row], run: dict[str, Any], joined: Beside) -> list[Row]:
-    """Give the first rows, the worst ones, their whole distributions."""
-    devices = {device["uuid"]: device for device in run["devices"]}
-
-    def drawn(row: Row) -> Row:
-        device = devices.get(row.case.get("device"), {})
-        return dataclasses.replace(row, picture=picture(row, device.get("tick_s"), joined), trace=trace(row, device.get("sm_clock")))
-
-    return [drawn(row) for row in table[:DRAWN_ROWS]] + table[DRAWN_ROWS:]
-
-
-def _columns(table: list[Row], joined: Beside, parts: Any) -> Columns:
+def _columns(table: list[Row], run: dict[str, Any], joined: Beside, parts: Any) -> Columns:
     places: dict[str, int] = {verdict: place for place, verdict in enumerate(READING_ORDER)}
     heads = ("verdict", "time", "margin", "bandwidth", "percent", "host_time")
     names = sorted(range(len(table)), key=lambda place: table[place].nodeid)
@@ -162,7 +156,7 @@ def _columns(table: list[Row], joined: Beside, parts: Any) -> Columns:
     texts = (
         [row.nodeid for row in table],
         [str(parts.table_row(row, with_reference)) for row in table],
-        [str(parts.row_details(row, joined)) for row in table],
+        [str(parts.row_details(row, joined, run)) for row in table],
     )
     words, (ids, html, details) = pack(texts)
     return Columns(
@@ -234,7 +228,7 @@ def _environment() -> jinja2.Environment:
     made.filters["fragment"] = lambda nodeid: quote(visible(nodeid).encode("utf-8", "backslashreplace"), safe="/:")
     made.globals |= {
         "glyphs": GLYPHS, "plural": plural, "facts": facts, "thumbnail": thumbnail, "reproduce": reproduce, "draw": draw, "recorded": recorded, "compared": compared,
-        "counted": counted,
+        "counted": counted, "code_lines": code_lines, "shown_by": shown_by,
     }  # fmt: skip
     return made
 

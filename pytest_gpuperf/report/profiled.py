@@ -26,8 +26,8 @@ def selfcheck_line(check: dict[str, Any]) -> str:
     return f"device clock {device}, CUPTI {cupti} ({plural(check['calls'], 'call')}): {verdict}, CUPTI may be {low} to {high} off"
 
 
-def profile_lines(profile: dict[str, Any]) -> list[tuple[str, str]]:
-    """Write a profiled pass as (name, text) pairs: kernels, copies, calls that wait.
+def profile_lines(profile: dict[str, Any], *, kernels: bool = True) -> list[tuple[str, str]]:
+    """Write a profiled pass as (name, text) pairs: kernels where they are wanted, copies, calls that wait.
 
     >>> kernel = {"name": "add", "count": 2, "seconds": 4e-6}
     >>> profile_lines({"calls": 8, "kernels": [kernel], "copies": [], "waits": [{"call": "cuCtxSynchronize", "site": "test_a.py:3", "count": 1}]})
@@ -35,8 +35,8 @@ def profile_lines(profile: dict[str, Any]) -> list[tuple[str, str]]:
     >>> profile_lines({"calls": 0, "why": "UNMEASURED no-cupti: ..."})
     []
     """
-    kernels = [f"{one['count']}x {shorten(one['name'], _NAME)} {format_quantity(one['seconds'], 's')}" for one in profile.get("kernels") or []]
+    ran = [f"{one['count']}x {shorten(one['name'], _NAME)} {format_quantity(one['seconds'], 's')}" for one in profile.get("kernels") or [] if kernels]
     copies = [f"{one['kind']} {format_quantity(one['bytes'], 'B')}" for one in profile.get("copies") or []]
     waits = [f"{one['call']} at {one['site']}" + (f", {one['count']} times" if one["count"] > 1 else "") for one in profile.get("waits") or []]
-    found = [("kernels (CUPTI)", kernels), ("copies and memsets (CUPTI)", copies), ("waits (CUPTI)", waits)]
+    found = [("kernels (CUPTI)", ran), ("copies and memsets (CUPTI)", copies), ("waits (CUPTI)", waits)]
     return [(name, "; ".join(rows[:_ROWS]) + (f"; and {len(rows) - _ROWS} more" if len(rows) > _ROWS else "")) for name, rows in found if rows]

@@ -18,9 +18,10 @@ from pytest_gpuperf.report.svg import Mark, Picture, distribution, sparkline
 from pytest_gpuperf.report.svg_clock import clock_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from pytest_gpuperf.report.beside import Beside
+    from pytest_gpuperf.report.details import Whole
 
 Record = dict[str, Any]
 
@@ -72,6 +73,8 @@ class Row:
     keys: tuple[float | None, ...]
     picture: str | None = None
     trace: str = ""
+    #: Its other drawings; None where it is not drawn.
+    whole: Whole | None = None
 
     @property
     def label(self) -> str:
@@ -103,6 +106,15 @@ def reproduce(nodeid: str) -> str:
     return f"pytest --gpuperf {quoted}" if quoted.startswith("'") else f"pytest --gpuperf '{quoted}'"
 
 
+def shown_by(run: Record, nodeid: str) -> str:
+    """Return the command line that tells all of one case of a run.
+
+    >>> shown_by({"run": {"id": "20261126T101500-7"}}, "t.py::test_b[x y]")
+    "gpuperf show reports/runs/20261126T101500-7.json 't.py::test_b[x y]'"
+    """
+    return visible(f"gpuperf show reports/runs/{run['run']['id']}.json {reproduce(nodeid).removeprefix('pytest --gpuperf ')}")
+
+
 def bounds(value: Record) -> tuple[float | None, float | None]:
     """Return the whole interval of a value of a record, as an absolute limit is judged on it: random part and calibration.
 
@@ -127,8 +139,23 @@ def shown(name: str, value: Record) -> Shown:
 
 def rows(run: Record, beside: Beside) -> list[Row]:
     """Return a row for each measurement, worst verdict first, in it wrong bits, then the smallest margin."""
-    made = [_row(case, measurement, beside) for case in run["cases"] for measurement in (case["measurements"] or [None])]
-    return sorted(made, key=lambda row: (row.keys[0], not _wrong(row.case), row.margin is None, row.margin or 0.0))
+    pairs = ((case, one) for case in run["cases"] for one in (case["measurements"] or [None]))
+    return [_row(case, measurement, beside) for case, measurement in worst_first(pairs)]
+
+
+def worst_first(pairs: Iterable[tuple[Record, Any]]) -> list[tuple[Record, Any]]:
+    """Return pairs of a case and its measurement, or None, in the order of the rows: worst verdict first, in it wrong bits, then the smallest margin."""
+    return sorted(pairs, key=lambda pair: _place(*pair))
+
+
+def _place(case: Record, measurement: Record | None) -> tuple[float, bool, bool, float]:
+    budget = tightest(case, measurement["name"]) if measurement else None
+    margin = budget.get("margin") if budget else None
+    return _rank(own_verdict(case, measurement["name"]) if measurement else case["verdict"]), not _wrong(case), margin is None, margin or 0.0
+
+
+def _rank(verdict: str) -> float:
+    return float(VERDICTS.index(verdict)) if verdict in VERDICTS else float(len(VERDICTS))
 
 
 def own_verdict(case: Record, name: str) -> str:
@@ -209,12 +236,15 @@ def facts(row: Row) -> list[tuple[str, str]]:
     if measurement.get("bound"):
         found.append(("bound by", measurement["bound"]))
     found.append(("outputs checked", measurement["checked"] + (", vary by declaration" if measurement.get("varies") else "")))
-    found += [("machine", line) for line in evidence_lines(measurement.get("evidence") or [])]
+    # Of a row that is not drawn the page is short: it names the command that tells the rest.
+    if row.whole is not None:
+        found += [("machine", line) for line in evidence_lines(measurement.get("evidence") or [])]
     if measurement.get("waited"):
         found.append(("waited", f"{format_quantity(measurement['waited']['seconds'], 's')} for {measurement['waited']['for']}"))
-    if measurement.get("selfcheck"):
+    if measurement.get("selfcheck") and row.whole is not None:
         found.append(("self-check", selfcheck_line(measurement["selfcheck"])))
-    found += profile_lines(measurement.get("profile") or {})
+    # The drawing of the kernels tells them in words too.
+    found += profile_lines(measurement.get("profile") or {}, kernels=False)
     found += [("note", note) for note in measurement.get("notes") or []]
     return [(name, visible(text)) for name, text in found]
 
@@ -234,10 +264,9 @@ def _row(case: Record, measurement: Record | None, beside: Beside) -> Row:
     verdict = own_verdict(case, measurement["name"]) if measurement else case["verdict"]
     margin = budget.get("margin") if budget else None
     numbers = [values[name].get("number") if name in values else None for name in COLUMNS]
-    rank = float(VERDICTS.index(verdict)) if verdict in VERDICTS else float(len(VERDICTS))
     text = visible(f"{'' if budget['quantity'] == 'time' else _LABELS.get(budget['quantity'], budget['quantity']) + ' '}{_limit_text(budget)}") if budget else ""
     reference = beside.cell(case, measurement) if measurement else ("", "")
-    keys = tuple(key if key is not None and math.isfinite(key) else None for key in (rank, numbers[0], margin, *numbers[1:]))
+    keys = tuple(key if key is not None and math.isfinite(key) else None for key in (_rank(verdict), numbers[0], margin, *numbers[1:]))
     return Row(case, measurement, visible(case["nodeid"]), verdict, word_of(case, verdict), cells, text, margin, *reference, keys)
 
 

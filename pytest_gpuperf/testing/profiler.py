@@ -91,6 +91,10 @@ class FakeProfiler:
             self._engine.timeline.advance(_STAMP)
             self._spans.append((begin, self._engine.timeline.host))
 
+    def now(self) -> float:
+        """Return virtual time in seconds."""
+        return self._engine.timeline.host
+
     def read(self) -> list[Records]:
         """Return the records of the windows."""
         self._engine.timeline.wait_device()

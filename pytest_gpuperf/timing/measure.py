@@ -24,6 +24,7 @@ from pytest_gpuperf.timing.quiet import quiet_host
 from pytest_gpuperf.timing.sampler import Sampler
 from pytest_gpuperf.timing.selfcheck import self_check
 from pytest_gpuperf.timing.sources import CUPTI, DEVICE, CuptiWatch
+from pytest_gpuperf.timing.steps import Steps, nobody
 from pytest_gpuperf.timing.taken import Plan, Taken
 from pytest_gpuperf.timing.telling import FIRST, after_rounds, begin
 from pytest_gpuperf.timing.verdicts import clock_of, find_reason, no_tails, state_of
@@ -82,6 +83,7 @@ class Request:
     profiled: bool = False
     listener: Listener | None = None
     telling: Telling | None = None
+    steps: Steps = dataclasses.field(default_factory=nobody)
     #: Takes turns with another process once the samples are taken, from the entry state; is given what this process knows of the body.
     turns: Callable[[Instruments, Request, Buffers, First], None] | None = None
 
@@ -132,13 +134,16 @@ def measure(instruments: Instruments, request: Request) -> Timed:
         buffers.snapshot(request.stream)
         with quiet_host():
             first = first_calls(instruments, request, buffers)
+            request.steps.done("early calls")
             begin(request.telling, "host")
             host = HostTaken() if request.roof else take_host(
                 backend, body, buffers, request.stream, limit=_HOST_SHARE * request.limit,
                 samples=max(request.samples.get("host_time", 0), request.samples.get("wall_time", 0)),
             )  # fmt: skip
+            request.steps.done("host clock")
             hole = needs_inputs(instruments, request)
             taken = Taken() if hole else _sample(instruments, request, buffers, first)
+            request.steps.done("samples")
             buffers.inputs.last(request.stream)
             if not taken.rounds and not request.roof:
                 taken.checked = check_untimed(instruments, request, buffers)
@@ -150,8 +155,9 @@ def measure(instruments: Instruments, request: Request) -> Timed:
             checked = _self_check(instruments, request, buffers, first, taken) if request.selfcheck and taken.rounds else None
             if request.turns is not None and failure is None:
                 request.turns(instruments, request, buffers, first)
+            request.steps.done("checks")
             begin(request.telling, "profiling" if request.profiled else "")
-            profile = take_profile(backend, body, buffers, request.stream) if request.profiled else None
+            profile = take_profile(backend, body, buffers, request.stream, request.steps) if request.profiled else None
             result, failure = leave_and_compare(instruments, request, buffers, failure)
             failure = failure or (buffers.given_up(first.entry, first.changed, request.stream) if not request.roof else None)
         timed = assemble(instruments, request, buffers, first, host, taken, hole, result, failure, checked)
@@ -182,11 +188,13 @@ def first_calls(instruments: Instruments, request: Request, buffers: Buffers) ->
     prepare(0)
     entry = buffers.look_at_inouts(stream)
     buffers.inputs.before(stream)
-    start = backend.now()
-    result = body(0)
+    with request.steps.heard():
+        start = backend.now()
+        result = body(0)
     # The whole device, as for wall_time: work on another stream is part of the call.
     backend.synchronize()
     wall = backend.now() - start
+    request.steps.done("first call")
     buffers.expect(0, result)
     changed = buffers.look_at_inouts(stream)
     buffers.early.look(0, result, stream)

@@ -8,11 +8,14 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.device.profiler import ProfilerError, Records
+from pytest_gpuperf.nvtx_ranges import heard_by
 from pytest_gpuperf.reasons import Reason
 from pytest_gpuperf.timing.buffers import Buffers, SnapshotTooLarge
 from pytest_gpuperf.timing.graph import MOST_SETS
 from pytest_gpuperf.timing.memory import Memory, watch_memory
 from pytest_gpuperf.timing.quiet import quiet_host
+from pytest_gpuperf.timing.steps import Heard
+from pytest_gpuperf.timing.timeline import timeline_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_gpuperf.device.backend import Backend
     from pytest_gpuperf.timing.body import Body
     from pytest_gpuperf.timing.instruments import Instruments
+    from pytest_gpuperf.timing.steps import Steps
 
 #: pytest shows the test's own lines, not the plugin's.
 __tracebackhide__ = True
@@ -37,6 +41,15 @@ class Profile:
 
     calls: Sequence[Records] | Reason
     memory: Memory
+    #: The ranges that the last of these calls opened, on the clock of its records.
+    heard: Heard | None = None
+
+    def timeline(self) -> dict[str, Any]:
+        """Return the last call's timeline as the record's field, or nothing where nothing was recorded."""
+        if isinstance(self.calls, Reason):
+            return {}
+        ranges, more = ([], 0) if self.heard is None else (self.heard.found, self.heard.more)
+        return {"timeline": timeline_of(self.calls[-1], ranges, more)}
 
     def of(self, count: Callable[[Records], Any]) -> list[Any] | Reason:
         """Return what each call comes to; the reason where nothing was recorded."""
@@ -94,7 +107,7 @@ def _by_name(rows: Sequence[Any]) -> dict[str, tuple[int, float]]:
     return found
 
 
-def take_profile(backend: Backend, body: Body, buffers: Buffers, stream: int) -> Profile:
+def take_profile(backend: Backend, body: Body, buffers: Buffers, stream: int, steps: Steps) -> Profile:
     """Call a body CALLS times while the profiler records, each call from the entry state; the profiler is off again on return.
 
     Argument sets are called in turns. The buffers hold some call's leavings afterwards: it is the caller who leaves one call in them.
@@ -107,13 +120,16 @@ def take_profile(backend: Backend, body: Body, buffers: Buffers, stream: int) ->
         backend.synchronize()
 
     calls: Sequence[Records] | Reason
+    heard = None
+    last = max(CALLS, min(body.sets, MOST_SETS)) - 1
     with quiet_host():
         try:
             with backend.profiler.recording(detail=True) as recording:
-                # The first one is called once before, which is not looked at.
-                for number in (0, *range(max(CALLS, min(body.sets, MOST_SETS)))):
+                heard = Heard(recording.now)
+                # The first one is called once before, which is not looked at; in the last one ranges are heard.
+                for place, number in enumerate((0, *range(last + 1)), -1):
                     prepare()
-                    with recording.window():
+                    with heard_by(heard if place == last else None), recording.window():
                         body(number % body.sets)
                     backend.synchronize()
                 calls = recording.read()[1:]
@@ -122,10 +138,11 @@ def take_profile(backend: Backend, body: Body, buffers: Buffers, stream: int) ->
         prepare()
         memory = watch_memory(body, calls)
         backend.synchronize()
-    return Profile(calls, memory)
+    steps.done("profiled pass")
+    return Profile(calls, memory, heard)
 
 
-def take_later(instruments: Instruments, body: Body, arrays: Sequence[Any], stream: int) -> Profile:
+def take_later(instruments: Instruments, body: Body, arrays: Sequence[Any], stream: int, steps: Steps) -> Profile:
     """Take the pass after a measurement had ended: what the arrays hold now is what each call starts from, and what they hold on return."""
     backend = instruments.backend
     backend.synchronize()
@@ -138,7 +155,7 @@ def take_later(instruments: Instruments, body: Body, arrays: Sequence[Any], stre
             reason = Reason("no-memory", str(error))
             return Profile(reason, Memory(reason=reason))
         try:
-            return take_profile(backend, body, buffers, stream)
+            return take_profile(backend, body, buffers, stream, steps)
         finally:
             buffers.restore(stream)
             backend.synchronize()
