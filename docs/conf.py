@@ -1,0 +1,32 @@
+"""How Sphinx builds the site of docs/: `make docs`. The Markdown is written for a code host first."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from pytest_gpuperf import __version__  # noqa: E402 - the checkout's own, whatever is installed
+
+project = "pytest-gpuperf"
+release = version = __version__
+copyright = "the authors of pytest-gpuperf"  # noqa: A001 - Sphinx's name for it
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+myst_heading_anchors = 3
+# Text is shown as it is written: `--gpuperf-strict` has two hyphens.
+smartquotes = False
+
+html_theme = "furo"
+html_title = "pytest-gpuperf"
+html_show_sphinx = False
+html_copy_source = False
+
+# Docstrings are plain text with names between single backticks.
+default_role = "code"
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+# Types of other packages, and private ones, have no page here.
+nitpick_ignore_regex = [(r"py:.*", r".*")]
