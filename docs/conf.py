@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -30,3 +31,17 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 # Types of other packages, and private ones, have no page here.
 nitpick_ignore_regex = [(r"py:.*", r".*")]
+
+#: Pages of the repository that the site shows too, by the link that a code host follows.
+OUTSIDE = {"](../CHANGELOG.md)": "](changelog.md)"}
+
+
+def setup(app: Any) -> None:
+    """Let links to pages outside of docs/ lead to their copies on the site."""
+    app.connect("source-read", lambda _app, _name, source: source.__setitem__(0, _inside(source[0])))
+
+
+def _inside(text: str) -> str:
+    for link, page in OUTSIDE.items():
+        text = text.replace(link, page)
+    return text
