@@ -22,6 +22,8 @@ smartquotes = False
 
 html_theme = "furo"
 html_title = "pytest-gpuperf"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_show_sphinx = False
 html_copy_source = False
 
@@ -29,8 +31,8 @@ html_copy_source = False
 default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-# Types of other packages, and private ones, have no page here.
-nitpick_ignore_regex = [(r"py:.*", r".*")]
+# Types in signatures: those of other packages, and private ones, have no page here.
+nitpick_ignore_regex = [(r"py:class", r".*")]
 
 #: Pages of the repository that the site shows too, by the link that a code host follows.
 OUTSIDE = {"](../CHANGELOG.md)": "](changelog.md)"}

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 
 import docs_tables
 
 from pytest_gpuperf.metrics import METRICS
 from pytest_gpuperf.options import OPTIONS
 
+ROOT = docs_tables.ROOT
 DOCS = ROOT / "docs"
 
 

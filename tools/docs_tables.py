@@ -45,13 +45,18 @@ def reasons(verdict: Verdict) -> list[str]:
 
 
 def options() -> list[str]:
-    """Return every option of `pytest` with its values and its ini twin."""
-    return table("option | default | ini | what it does", ((f"`{_usage(row)}`", f"`{row.default}`" if row.default else "", f"`{row.ini}`", row.help.replace("*", "\\*")) for row in OPTIONS))
+    """Return every option of `pytest` with its values and its default."""
+    return table("option | what it does", ((f"`{_usage(row)}`", _told(row)) for row in OPTIONS))
 
 
 def _usage(option: Option) -> str:
     values = "|".join(option.choices) or option.metavar or ""
     return f"{option.flag}[={values}]" if option.bare is not None else f"{option.flag} {values}".rstrip()
+
+
+def _told(option: Option) -> str:
+    default = f" Default: `{option.default}`." if option.default else ""
+    return f"{option.help.replace('*', chr(92) + '*')}.{default}"
 
 
 _UNITS = {"1": "count", "B": "bytes", "B/s": "bytes/s"}
