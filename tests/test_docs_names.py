@@ -18,6 +18,8 @@ ROOT = Path(__file__).parent.parent
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]}
 FLAGS = {option.flag for option in OPTIONS}
 INI = {option.ini for option in OPTIONS}
+#: Files of a project that a page makes up.
+OF_THE_READER = {"tests/attention", "tests/test_commit.py"}
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -72,6 +74,13 @@ def anchors(text: str) -> set[str]:
     headings = re.findall(r"^#+ (.*)$", BLOCK.sub("", text), re.MULTILINE)
     slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
     return slugs | set(re.findall(r'<a id="([^"]+)"', text))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_of_the_repository_that_are_named_are_there(page):
+    for name in re.findall(r"(?<![\w/.])((?:tests|tools|suites|benchmarks|kernels|constraints|reports/reference|pytest_gpuperf)/[\w./*-]*\w)", PAGES[page]):
+        if name not in OF_THE_READER:
+            assert any(ROOT.glob(name)), name
 
 
 def test_anchors_are_those_of_a_code_host():

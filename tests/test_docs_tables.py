@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 import sys
 from pathlib import Path
@@ -32,6 +33,10 @@ def test_every_quantity_has_a_row():
 def test_a_page_without_the_marks_is_an_error():
     with pytest.raises(ValueError, match="no marks of a table 'options'"):
         docs_tables.filled("# Options\n", "options", [])
+
+
+def test_its_docstrings_are_right():
+    assert doctest.testmod(docs_tables) == (0, 3)
 
 
 def test_a_bar_does_not_end_a_cell():
