@@ -30,10 +30,15 @@ def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip().strip("|").split("|")]
 
 
-def test_what_stands_for_each_tool_runs():
+def test_what_stands_for_each_tool_is_python():
     assert len(HERE) == 6
+    for text in HERE:
+        compile(text, "coming-from.md", "exec")
+
+
+def test_what_stands_for_each_tool_runs():
     tests = "import pytest\nfrom pytest_gpuperf import Work\n\n" + "\n".join(HERE)
-    done = Example({"conftest.py": CONFTEST, "test_new.py": tests}).run_pytest("--gpuperf", "--gpuperf-ncu=off", timeout=120)
+    done = Example({"conftest.py": CONFTEST.replace("1 << 18", "1 << 12"), "test_new.py": tests}).run_pytest("--gpuperf", "--gpuperf-ncu=off", timeout=120)
     assert done.outcomes() == {"passed": 7, "unmeasured": 1}, done.stdout
 
 
