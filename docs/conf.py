@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
 sys.path.insert(0, str(ROOT))
 
 from pytest_gpuperf import __version__  # noqa: E402 - the checkout's own, whatever is installed
@@ -34,16 +37,25 @@ autodoc_typehints = "signature"
 # Types in signatures: those of other packages, and private ones, have no page here.
 nitpick_ignore_regex = [(r"py:class", r".*")]
 
-#: Pages of the repository that the site shows too, by the link that a code host follows.
-OUTSIDE = {"](../CHANGELOG.md)": "](changelog.md)"}
+#: Pages of the site whose text is a file outside of docs/; on a code host the page of docs/ has a link to it.
+ELSEWHERE = {"changelog": "CHANGELOG.md", "examples": "examples/README.md"}
 
 
 def setup(app: Any) -> None:
-    """Let links to pages outside of docs/ lead to their copies on the site."""
-    app.connect("source-read", lambda _app, _name, source: source.__setitem__(0, _inside(source[0])))
+    """Let the site have the pages that lie elsewhere, and let links lead to them."""
+    app.connect("source-read", lambda _app, name, source: source.__setitem__(0, read(name, source[0])))
 
 
-def _inside(text: str) -> str:
-    for link, page in OUTSIDE.items():
-        text = text.replace(link, page)
-    return text
+def read(name: str, text: str) -> str:
+    """Return the text of a page, links to files outside of docs/ as the site has them."""
+    folder = DOCS
+    if name in ELSEWHERE:
+        text = (ROOT / ELSEWHERE[name]).read_text(encoding="utf-8")
+        folder = (ROOT / ELSEWHERE[name]).parent
+    pages = {ROOT / file: f"{page}.md" for page, file in ELSEWHERE.items()}
+
+    def moved(link: re.Match[str]) -> str:
+        target = (folder / link[1]).resolve()
+        return f"]({pages.get(target) or os.path.relpath(target, DOCS)})"
+
+    return re.sub(r"\]\((?!\w+:|#)([^)#\s]+\.\w+)\)", moved, text)
