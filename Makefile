@@ -8,14 +8,15 @@ STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help perf test test-all lint clean
+.PHONY: help perf test test-all lint docs clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make perf      measure the kernels of this repository (without a GPU: in the simulator); the page is reports/latest.html"
-	@echo "make test      what CI runs: lint, types, tests, docstrings, suites, the built wheel, the page in a browser"
+	@echo "make test      what CI runs: lint, types, tests, docstrings, suites, docs, the built wheel, the page in a browser"
 	@echo "make test-all  the same and what takes long: GPU tests, suites in one process, the idle benchmark"
 	@echo "make lint      lint and types alone"
+	@echo "make docs      the site of docs/: build/docs/index.html"
 	@echo "make clean     remove environments, builds and caches; reports stay"
 	@echo "settings       PYTHON=$(PYTHON) VENV=$(VENV) ARGS='...' (for pytest, in make perf)"
 
@@ -51,6 +52,9 @@ test-all: $(STAMP)
 
 lint: $(STAMP)
 	@$(BIN)/python tools/parts.py lint types
+
+docs: $(STAMP)
+	@$(BIN)/python tools/parts.py docs && echo "site: $(CURDIR)/build/docs/index.html"
 
 clean:
 	rm -rf .wheel-venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -6,6 +6,9 @@ import fnmatch
 
 #: Patterns of node ids, less the folder; what else takes seconds is marked where it stands.
 SLOW = (
+    "test_docs_getting_started.py::test_the_kernel_for_a_gpu_is_right",
+    "test_docs_coming_from.py::test_what_stands_for_each_tool_runs",
+    "test_docs_examples.py::test_the_example_without_pauses_runs",
     "test_counting.py::test_a_plain_assertion_on_two_measurements_is_judged",
     "test_counting.py::test_the_command_line_locks_no_clock_and_flushes_caches",
     "test_counting.py::test_without_a_gpu_no_counter_is_there_either*",

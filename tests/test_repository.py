@@ -25,7 +25,7 @@ NOTES = re.compile("|".join([r"\.\./sha" + "red", "design" + r"\.md", "facts" + 
 RULES = {"a registry's host": HOSTS, "a machine's folder": FOLDERS, "notes outside the repository": NOTES}
 
 # (file, rule): why it may.
-EXCEPTIONS: dict[tuple[str, str], str] = {}
+EXCEPTIONS: dict[tuple[str, str], str] = {("docs/ci.md", "a machine's folder"): "where the locks lie in every container"}
 
 
 def committed() -> list[str]:

@@ -49,6 +49,8 @@ PARTS: tuple[Part, ...] = (
     Part("tests", (*PYTEST, "-n", "2", "tests", "-m", "not browser and not gpu and not slow"), limit_s=480),
     Part("docstrings", (*PYTEST, "-p", "tools.doctest_names", "--doctest-modules", "pytest_gpuperf")),
     Part("suites", (*PYTEST, "--gpuperf", "--gpuperf-report=build/suites.html", "-n", "2", "suites"), limit_s=420),
+    # -W: a broken link, and a page that no menu leads to, are errors. -E: what an earlier build has cached warns of nothing.
+    Part("docs", ("-m", "sphinx", "-q", "-E", "-W", "--keep-going", "-n", "docs", "build/docs")),
     Part("wheel", ("tools/wheel_test.py",)),
     Part("browser", (*PYTEST, "tests", "-m", "browser"), missing=chromium.missing),
     Part("slow", (*PYTEST, "tests", "-m", "slow"), limit_s=1800, every_run=False, empty="no test is marked slow"),
