@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_gpuperf.reference.compared import Comparison
-    from pytest_gpuperf.report.views import History
+    from pytest_gpuperf.report.history import History
 
 Run = dict[str, Any]
 
