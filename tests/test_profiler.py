@@ -270,7 +270,7 @@ def test_limits_of_a_pass_are_judged_and_shown_from_the_command_line(pytester):
     assert "launches: 2 is not 1 (counted exactly, source cupti)" in done.text
     page = (done.path / "reports" / "latest.html").read_text(encoding="utf-8")
     assert "self-check" in page
-    assert "kernels (CUPTI)" in page
+    assert "kernels of one call by CUPTI" in page
     case = done.case("test_broken")
     assert case["measurements"][0]["profile"]["kernels"][0]["count"] == 2
     assert case["measurements"][0]["selfcheck"]["agrees"]

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpuperf.timing.buffers import Buffers
 from pytest_gpuperf.timing.calls import check_untimed, found_failure, leave_and_compare
 from pytest_gpuperf.timing.interleave import Limits, Version, take_device, take_host
-from pytest_gpuperf.timing.measure import assemble, first_calls, needs_inputs
+from pytest_gpuperf.timing.measure import assemble, first_calls
 from pytest_gpuperf.timing.quiet import quiet_host
+from pytest_gpuperf.timing.rotated import needs_inputs
 from pytest_gpuperf.timing.sampler import Sampler
 from pytest_gpuperf.timing.taken import Plan
 from pytest_gpuperf.timing.telling import begin

@@ -8,11 +8,9 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf import stats
-from pytest_gpuperf.device.arrays import device_arrays
 from pytest_gpuperf.reasons import Reason
 from pytest_gpuperf.timing.body import compiled, compiled_before, watch_kind
 from pytest_gpuperf.timing.buffers import Buffers
-from pytest_gpuperf.timing.cache import MAX_SETS, ROTATION
 from pytest_gpuperf.timing.calls import check_untimed, found_failure, leave_and_compare
 from pytest_gpuperf.timing.clock import GRAPH
 from pytest_gpuperf.timing.conduct import is_cached, notes_on, returns_one_array
@@ -21,6 +19,7 @@ from pytest_gpuperf.timing.launched import once
 from pytest_gpuperf.timing.profile import take_profile
 from pytest_gpuperf.timing.quantities import bandwidth_of, first_call_of, sampled, tflops_of
 from pytest_gpuperf.timing.quiet import quiet_host
+from pytest_gpuperf.timing.rotated import needs_inputs
 from pytest_gpuperf.timing.sampler import Sampler
 from pytest_gpuperf.timing.selfcheck import self_check
 from pytest_gpuperf.timing.sources import CUPTI, DEVICE, CuptiWatch
@@ -230,24 +229,6 @@ def first_calls(instruments: Instruments, request: Request, buffers: Buffers) ->
     other = f"the device stays busy for {min(busy) * 1e6:.0f} us more after the stream {stream:#x} is idle" if min(busy) else ""
     buffers.inputs.first(stream)
     return First(wall, host, known, kind, other, entry, changed, compiled(body), same, once(launches))
-
-
-def needs_inputs(instruments: Instruments, request: Request) -> Reason | None:
-    """Say why `steady` cannot be measured with these inputs; None where it can."""
-    if request.cache != "steady" or request.roof:
-        return None
-    needed = ROTATION * instruments.limits.l2_bytes
-    work = request.body.work
-    moved = 0 if work is None else work.bytes
-    if moved >= needed:
-        return None
-    if request.body.sets > MAX_SETS:
-        return Reason("needs-inputs", f"steady rotates at most {MAX_SETS} inputs= sets in a blocked stream, not {request.body.sets:,}; make each of them larger")
-    sizes = {one.address: one.nbytes for arguments in request.body.arguments for one in device_arrays(list(arguments))}
-    rotated = sum(sizes.values()) if request.body.sets > 1 else 0
-    if rotated >= needed:
-        return None
-    return Reason("needs-inputs", f"steady needs a work, or inputs= sets, of at least {needed:,} bytes (4x L2): work is {moved:,}, the inputs {rotated:,}")
 
 
 def _sample(instruments: Instruments, request: Request, buffers: Buffers, first: First) -> Taken:

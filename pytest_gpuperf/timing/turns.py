@@ -11,8 +11,9 @@ from pytest_gpuperf.ratios import abba, levelled, ratio_interval, settled
 from pytest_gpuperf.timing.buffers import Buffers
 from pytest_gpuperf.timing.calls import leave_one_call
 from pytest_gpuperf.timing.interleave import MIN_BLOCKS
-from pytest_gpuperf.timing.measure import first_calls, needs_inputs
+from pytest_gpuperf.timing.measure import first_calls
 from pytest_gpuperf.timing.quiet import quiet_host
+from pytest_gpuperf.timing.rotated import needs_inputs
 from pytest_gpuperf.timing.sampler import Sampler
 from pytest_gpuperf.timing.taken import GAP, PRECISION, Plan, Synchronises, Taken
 from pytest_gpuperf.timing.telling import begin
