@@ -254,8 +254,11 @@ def test_the_page_shows_the_comparison_and_its_headline():
     page = html.render(found.run, reference, found)
     assert "1 measurement is worse than the reference by more than is allowed" in page
     assert page.index('id="compared"') < page.index('id="all"')
-    assert "50.00 us -&gt; 60.00 us, +20.00 %" in page
-    assert "(allowed +5%)" in page
+    changes = page[page.index('id="compared"') : page.index('id="all"')]
+    assert "50.00 us \u2192 60.00 us" in changes
+    assert "<b>+20.00 %</b>" in changes
+    assert "allowed +5%" in changes
+    assert changes.count('<path class="limit"') == 1, "the limit is drawn in the bar of the change"
     assert "1 missing" in page
     made = hostile()
     page = html.render(made.run, made.reference, made)

@@ -14,6 +14,7 @@ from pytest_gpuperf.testing.body import FakeKernel
 from pytest_gpuperf.testing.device import FakeDevice
 from pytest_gpuperf.testing.engine import FakeEvent, FakeLaunch
 from pytest_gpuperf.testing.example import FAKE_CONFTEST, Example, Result, fake_conftest
+from pytest_gpuperf.testing.instead import fake_without_gpu
 from pytest_gpuperf.testing.ncu import FakeNcu
 from pytest_gpuperf.testing.spec import FakeDeviceError, FakeSpec
 
@@ -30,4 +31,5 @@ __all__ = [
     "FakeSpec",
     "Result",
     "fake_conftest",
+    "fake_without_gpu",
 ]
