@@ -33,9 +33,11 @@ class Screen:
         for control, number, letter, char in re.findall(r"(\x1b\[([\d;]*)([A-Za-z]))|(.)", text, re.DOTALL):
             row = self.rows[-1]
             if control:
-                assert letter in "mKC", f"a terminal sequence that this one does not know: {control!r}"
+                assert letter in "mKCD", f"a terminal sequence that this one does not know: {control!r}"
                 if letter == "K":
                     del row[self.column :]
+                elif letter == "D":
+                    self.column = max(self.column - int(number), 0)
                 elif letter == "C":
                     self.column = min(self.column + int(number), self.width - 1)
             elif char == "\r":
