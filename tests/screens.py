@@ -61,11 +61,14 @@ class Wire:
         self._end, descriptor = os.pipe()
         monkeypatch.setattr(Terminal, "width", width)
         self.screen, self.terminal = Screen(width), Terminal(descriptor)
+        self.heard = ""
         os.set_blocking(self._end, False)
 
     def look(self) -> list[str]:
         with contextlib.suppress(BlockingIOError):
-            self.screen.feed(os.read(self._end, 1 << 16).decode())
+            text = os.read(self._end, 1 << 16).decode()
+            self.heard += text
+            self.screen.feed(text)
         return self.screen.lines
 
     def close(self) -> None:

@@ -253,8 +253,11 @@ def test_nothing_is_drawn_in_a_debugger_nor_in_another_thread(monkeypatch):
         assert wire.look() != [""]
         # pytest's own line of the debugger comes first.
         wire.screen.feed("\n>>> PDB set_trace >>>\n")
+        heard = wire.heard
         session.shown.pytest_enter_pdb()
         telling.phase("compiling")
+    wire.look()
+    assert wire.heard == heard, "nothing is written from here on"
     assert wire.look() == ["compiling (first call) t.py::a", ">>> PDB set_trace >>>", ""]
     assert wire.screen.column == 0
     wire.close()
