@@ -31,7 +31,8 @@ class Terminal:
     def __init__(self, descriptor: int) -> None:
         """Take over a descriptor; nothing is drawn."""
         self._descriptor = descriptor
-        self._drawn = ""
+        #: What takes the line away, and what does so where the cursor may have been moved.
+        self._erase = self._erase_wherever = ""
 
     @property
     def width(self) -> int:
@@ -55,15 +56,22 @@ class Terminal:
         if not text:
             self.clear()
             return
-        place = f"\r\x1b[{at}C" if at else "\r"
-        self._write(f"{place}\x1b[K{gap}\x1b[2m{text}\x1b[0m")
-        self._drawn = f"{place}\x1b[K{back}"
+        text = gap + text
+        start = "\r\x1b[K" if back else ""
+        self._write(f"{self._erase}{start}\x1b[2m{text}\x1b[0m")
+        # Steps back, not columns: a test may have written past pytest.
+        self._erase = f"\r\x1b[K{back}" if back else f"\x1b[{columns(text)}D\x1b[K"
+        self._erase_wherever = f"\r\x1b[{at}C\x1b[K" if at else f"\r\x1b[K{back}"
 
-    def clear(self) -> None:
-        """Remove the line."""
-        if self._drawn:
-            self._write(self._drawn)
-            self._drawn = ""
+    def clear(self, *, moved: bool = False) -> None:
+        """Remove the line; `moved`: something short was written behind it, as a terminal does at Ctrl-C."""
+        if self._erase:
+            self._write(self._erase_wherever if moved else self._erase)
+            self.forget()
+
+    def forget(self) -> None:
+        """Leave the line where it stands: what was written since is not to be touched."""
+        self._erase = self._erase_wherever = ""
 
     def close(self) -> None:
         """Remove the line and give the descriptor back."""

@@ -64,6 +64,11 @@ class Shown:
             return
         try:
             yield Telling(self, nodeid, name, limit, self._clock)
+        except KeyboardInterrupt:
+            # The terminal has written ^C behind the line.
+            if self._terminal is not None:
+                self._terminal.clear(moved=True)
+            raise
         finally:
             self.clear()
 
@@ -133,13 +138,10 @@ class Shown:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_enter_pdb(self) -> None:
-        """Leave the terminal to who debugs."""
-        self.clear()
+        """Leave the terminal to who debugs, from now on: the debugger's head stands below the passing line already, and where pytest goes on nobody knows."""
+        if self._terminal is not None:
+            self._terminal.forget()
         self._held = True
-
-    def pytest_leave_pdb(self) -> None:
-        """Go on."""
-        self._held = False
 
     def pytest_unconfigure(self) -> None:
         """Give the terminal back."""

@@ -33,9 +33,11 @@ class Screen:
         for control, number, letter, char in re.findall(r"(\x1b\[([\d;]*)([A-Za-z]))|(.)", text, re.DOTALL):
             row = self.rows[-1]
             if control:
-                assert letter in "mKC", f"a terminal sequence that this one does not know: {control!r}"
+                assert letter in "mKCD", f"a terminal sequence that this one does not know: {control!r}"
                 if letter == "K":
                     del row[self.column :]
+                elif letter == "D":
+                    self.column = max(self.column - int(number), 0)
                 elif letter == "C":
                     self.column = min(self.column + int(number), self.width - 1)
             elif char == "\r":
@@ -59,11 +61,14 @@ class Wire:
         self._end, descriptor = os.pipe()
         monkeypatch.setattr(Terminal, "width", width)
         self.screen, self.terminal = Screen(width), Terminal(descriptor)
+        self.heard = ""
         os.set_blocking(self._end, False)
 
     def look(self) -> list[str]:
         with contextlib.suppress(BlockingIOError):
-            self.screen.feed(os.read(self._end, 1 << 16).decode())
+            text = os.read(self._end, 1 << 16).decode()
+            self.heard += text
+            self.screen.feed(text)
         return self.screen.lines
 
     def close(self) -> None:

@@ -113,7 +113,7 @@ def test_stops(gpuperf, fake):
     gpuperf.measure(body)
 """
 #: One drawing or removal of the passing line, as it goes to the terminal.
-DRAWN = re.compile(r"\r(?:\x1b\[\d+C)?\x1b\[K(?: ?\x1b\[2m[^\x1b]*\x1b\[0m)?")
+DRAWN = re.compile(r"(?:\x1b\[\d+D|\r(?:\x1b\[\d+C)?)\x1b\[K|\x1b\[2m[^\x1b]*\x1b\[0m")
 
 
 def test_the_screen_of_a_session_is_as_if_nothing_had_been_drawn(tmp_path):
@@ -133,7 +133,7 @@ def test_the_screen_of_a_session_is_as_if_nothing_had_been_drawn(tmp_path):
     os.close(first)
     assert process.wait() == 2, "KeyboardInterrupt"
     whole = b"".join(parts).decode()
-    drawn = [found.partition("\x1b[2m")[2].removesuffix("\x1b[0m") for found in DRAWN.findall(whole)]
+    drawn = [found.partition("\x1b[2m")[2].removesuffix("\x1b[0m").strip() for found in DRAWN.findall(whole)]
     for what in ("measuring test_it.py::test_one[0] main: ", "comparing test_it.py::test_fails both: ", "measuring test_it.py::test_stops main"):
         assert any(one.startswith(what) for one in drawn), (what, drawn)
     seen, plain = Screen(80), Screen(80)

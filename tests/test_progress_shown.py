@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import select
 import threading
 import time
 import types
@@ -77,8 +79,11 @@ def test_a_terminal_that_cannot_erase_is_none(name, value, monkeypatch):
         with telling_on(stream) as telling:
             telling.phase("static")
             telling.count(1, 162)
-        assert b"compiling\x1b[0m" in (written := os.read(first, 4096))
-        assert written.endswith(b"\r\x1b[K")
+        written = b""
+        # What is written to a terminal comes to its other end a moment later.
+        while not written.endswith(b"\x1b[K") and select.select([first], [], [], 5)[0]:
+            written += os.read(first, 4096)
+        assert re.fullmatch(rb"\x1b\[2mcompiling\x1b\[0m\x1b\[\d+D\x1b\[K", written)
         monkeypatch.setenv(name, value)
         assert terminal_of(stream) is None
         with telling_on(stream) as telling:
@@ -188,6 +193,39 @@ def test_another_reporter_and_a_child_have_no_passing_line(monkeypatch):
     wire.close()
 
 
+def test_ctrl_c_leaves_a_clean_line(monkeypatch):
+    wire = Wire(80, monkeypatch)
+    session = Session(terminal=wire.terminal)
+    session.reporter._current_line = "test_it.py .."
+    wire.screen.feed("test_it.py ..")
+
+    def interrupted() -> None:
+        with session.shown.telling("t.py::a") as telling:
+            telling.phase("compiling")
+            assert wire.look() == ["test_it.py .. compiling (first call) t.py::a"]
+            wire.screen.feed("^C")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert wire.look() == ["test_it.py .."]
+    wire.close()
+
+
+def test_what_a_test_writes_past_pytest_stays(monkeypatch):
+    wire = Wire(80, monkeypatch)
+    session = Session(terminal=wire.terminal)
+    session.reporter._current_line = "test_it.py .."
+    wire.screen.feed("test_it.py ..by the test\nand more")
+    for _ in range(3):
+        with session.shown.telling("t.py::a") as telling:
+            telling.phase("compiling")
+            telling.phase("compiling")
+    assert wire.look() == ["test_it.py ..by the test", "and more"]
+    assert wire.screen.column == len("and more")
+    wire.close()
+
+
 def test_at_most_five_times_a_second(monkeypatch):
     wire = Wire(80, monkeypatch)
     session, asked = Session(terminal=wire.terminal), []
@@ -205,19 +243,23 @@ def test_nothing_is_drawn_in_a_debugger_nor_in_another_thread(monkeypatch):
     with session.shown.telling("t.py::a") as telling:
         telling.phase("compiling")
         assert wire.look() != [""]
-        session.shown.pytest_enter_pdb()
+        session.shown.say("waiting for the device, held by pid 7")
         assert wire.look() == [""]
-        telling.phase("compiling")
-        assert wire.look() == [""]
-        session.shown.pytest_leave_pdb()
         other = threading.Thread(target=telling.phase, args=("compiling",))
         other.start()
         other.join()
         assert wire.look() == [""]
         telling.phase("compiling")
         assert wire.look() != [""]
-        session.shown.say("waiting for the device, held by pid 7")
-        assert wire.look() == [""]
+        # pytest's own line of the debugger comes first.
+        wire.screen.feed("\n>>> PDB set_trace >>>\n")
+        heard = wire.heard
+        session.shown.pytest_enter_pdb()
+        telling.phase("compiling")
+    wire.look()
+    assert wire.heard == heard, "nothing is written from here on"
+    assert wire.look() == ["compiling (first call) t.py::a", ">>> PDB set_trace >>>", ""]
+    assert wire.screen.column == 0
     wire.close()
 
 
