@@ -1,4 +1,4 @@
-"""The README's examples run, and its failure texts are what a run prints."""
+"""The examples of the README and of docs/asking.md run, and their failure texts are what a run prints."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import pytest
 
 from pytest_gpuperf.testing import Example
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ASKING = (ROOT / "docs" / "asking.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README + ASKING, re.DOTALL | re.MULTILINE)
 PYTHON = [text for language, text in BLOCKS if language == "python"]
 
 #: The arrays and kernels that the README's tests take for granted, on a fake H200 whose memory is slow enough for small arrays.
@@ -78,7 +80,7 @@ def run(text: str, *options: str) -> tuple[str, int]:
 
 
 def test_there_are_examples() -> None:
-    assert len(PYTHON) >= 5
+    assert len(PYTHON) >= 12
     assert len(PYTHON[0].strip().splitlines()) <= 8
 
 
