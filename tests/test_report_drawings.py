@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import re
 from typing import Any
@@ -67,3 +68,14 @@ def test_four_digits_hold_over_the_whole_range() -> None:
         assert unit == "s" or float(number) < 1000
         assert len(re.sub(r"\D", "", number).lstrip("0")) == 4
     assert digits(float("nan")) == "nan"
+
+
+def test_a_reference_far_away_is_told_where_it_cannot_be_drawn():
+    near = Picture([[5.5e-5, 5.6e-5]] * 5, 3.2e-8, 5.5e-5, 5.4e-5, 5.6e-5, (), [5.4e-5] * 20)
+    far = dataclasses.replace(near, ghost=[3.55e-5] * 20, marks=(Mark(3.6e-5, "<= 36 us"),))
+    assert "reference" not in distribution(near)
+    drawn = distribution(far)
+    assert "reference 35.50 us \u25c2" in drawn
+    assert drawn.index("ghost-label") > drawn.index("limit-label")
+    above = distribution(dataclasses.replace(near, ghost=[9e-5] * 20))
+    assert "reference 90.00 us \u25b8" in above

@@ -86,6 +86,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--append", action="store_true", help="add a Markdown summary to the end of PATH, as of $GITHUB_STEP_SUMMARY, in the room that is left below GitHub's limit")
     parser.add_argument("--reference", type=Path, metavar="RUN", help="another run whose values stand beside")
+    parser.add_argument("--fail-on", metavar="LIMITS", help="limits on changes, as 'time:+5%%' (default: those that RUN's own session exceeded); needs --reference")
     parser.add_argument("--history", type=Path, metavar="DIR", help="earlier runs, whose times are drawn (default: those beside RUN)")
 
 
@@ -101,8 +102,11 @@ def run(options: argparse.Namespace) -> int:
     comparison = None
     if reference is not None:
         from pytest_gpuperf.reference.compared import compare
+        from pytest_gpuperf.reference.limits import read_limits
 
-        comparison = compare(loaded, reference)
+        # Without a word those that its own session exceeded.
+        wanted = options.fail_on or ",".join(loaded["run"].get("exceeded") or ())
+        comparison = compare(loaded, reference, read_limits(wanted, "--fail-on") if wanted else ())
     earlier, said = past(loaded, options.history or options.file.parent) if form.name == "html" else (None, [])
     told = Told(loaded, options.file, reference, comparison, earlier)
     target = options.output or (str(_beside(options.file, form.beside)) if form.beside else "-")

@@ -20,6 +20,10 @@ Case = dict[str, Any]
 READING_ORDER = (PASS, FAIL, INCONCLUSIVE, UNMEASURED, NOT_APPLICABLE)
 
 
+#: Messages of one failed case that a summary tells, where it has more than one beyond.
+MESSAGES = 8
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Failure:
     """A failed case, its messages (each a whole story) and its worst margin (None where no budget was violated)."""
@@ -27,6 +31,16 @@ class Failure:
     case: Case
     messages: tuple[str, ...]
     margin: float | None
+
+    @property
+    def first(self) -> tuple[str, ...]:
+        """The first of many messages, and a line that counts the others: one case may have hundreds of checks.
+
+        >>> Failure({}, tuple("abc"), None).first, len(Failure({}, ("a",) * 99, None).first), Failure({}, ("a",) * 99, None).first[-1]
+        (('a', 'b', 'c'), 9, 'and 91 more failed checks or limits of this case')
+        """
+        left = len(self.messages) - MESSAGES
+        return self.messages if left <= 1 else (*self.messages[:MESSAGES], f"and {left:,} more failed checks or limits of this case")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

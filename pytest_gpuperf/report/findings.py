@@ -74,7 +74,7 @@ def _failed(run: Run) -> Iterator[Finding]:
         case = failure.case
         if case.get("outcome") == "skipped" or later.get((case["nodeid"], case["device"]), 0) > case["attempt"]:
             continue
-        messages = [shorten(visible(message), _MESSAGE) for message in failure.messages]
+        messages = [shorten(visible(message), _MESSAGE) for message in failure.first]
         yield _at(case, "error", FAIL, [*messages, f"again: {reproduce(case['nodeid'])}"], case.get("failed_line"))
 
 

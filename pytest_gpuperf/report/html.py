@@ -44,6 +44,10 @@ WHOLE_FAILURES = 50
 SUBJECTS = 20
 #: Rows of the table on one page of it.
 PAGE_ROWS = 200
+#: Changes since the reference that are not folded.
+CHANGES = 30
+#: Checks of one case that its details list, failed ones first.
+CHECKS = 12
 #: Characters of a test's error text that a failure shows.
 ERROR_CHARACTERS = 4000
 
@@ -227,7 +231,7 @@ def _environment() -> jinja2.Environment:
     made.filters |= {"visible": visible, "shorten": shorten, "quantity": format_quantity, "margin": format_margin, "svg": _markup}
     made.filters["fragment"] = lambda nodeid: quote(visible(nodeid).encode("utf-8", "backslashreplace"), safe="/:")
     made.globals |= {
-        "glyphs": GLYPHS, "plural": plural, "facts": facts, "thumbnail": thumbnail, "reproduce": reproduce, "draw": draw, "recorded": recorded, "compared": compared,
+        "glyphs": GLYPHS, "checks_shown": CHECKS, "changes_shown": CHANGES, "plural": plural, "facts": facts, "thumbnail": thumbnail, "reproduce": reproduce, "draw": draw, "recorded": recorded, "compared": compared,
         "counted": counted, "code_lines": code_lines, "shown_by": shown_by,
     }  # fmt: skip
     return made

@@ -87,7 +87,7 @@ def qualified(run: dict[str, Any]) -> Iterator[Section]:
 
 
 def _failure(failure: Failure) -> str:
-    said = [f"- {GLYPHS['FAIL']} **{code(failure.case['nodeid'])}**{_beside(failure)}", *(f"  - {code(message)}" for message in failure.messages)]
+    said = [f"- {GLYPHS['FAIL']} **{code(failure.case['nodeid'])}**{_beside(failure)}", *(f"  - {code(message)}" for message in failure.first)]
     return "\n".join([*said, f"  - again: {code(reproduce(failure.case['nodeid']))}"])
 
 

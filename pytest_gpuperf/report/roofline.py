@@ -19,8 +19,9 @@ Record = dict[str, Any]
 
 #: How many bodies are named under the picture: those that reach the least of their roof.
 _FARTHEST = 6
-#: An axis has at least so many ticks; where powers of ten are fewer, twos and fives are among them.
+#: An axis has at least so many ticks: at powers of ten, where these are too few at threes too, and so on.
 _TICKS = 3
+_STEPS = ((1,), (1, 3), (1, 2, 5))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -150,11 +151,12 @@ def _spread(numbers: Sequence[float], unit: str) -> Axis:
     low, high = min(numbers), max(numbers)
     pad = max(1.25, (10.5 / (high / low)) ** 0.5)
     found = axis([low / pad, high * pad], unit)
-    if len(found.ticks) >= _TICKS:
-        return found
     decades = range(math.floor(math.log10(found.low)), math.ceil(math.log10(found.high)) + 1)
-    numbers = [float(f"{step}e{power}") for power in decades for step in (1, 2, 5)]
-    return dataclasses.replace(found, ticks=tuple((number, _tick(number, unit)) for number in numbers if found.low <= number <= found.high))
+    for steps in _STEPS:
+        numbers = [number for power in decades for step in steps if found.low <= (number := float(f"{step}e{power}")) <= found.high]
+        if len(numbers) >= _TICKS:
+            return dataclasses.replace(found, ticks=tuple((number, _tick(number, unit)) for number in numbers))
+    return found
 
 
 def _tick(number: float, unit: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Sequence
 from html import escape
 
@@ -77,6 +78,7 @@ def distribution(picture: Picture) -> str:
         _line(scale.x(picture.centre), "p50", _TOP - 6),
         _text(scale.x(picture.centre), _TOP - 10, f"p50 {format_quantity(picture.centre, 's')}", "p50-label"),
         *(_limit(scale, mark, row) for row, mark in enumerate(picture.marks[:2])),
+        _far_ghost(picture.ghost, scale, min(len(picture.marks), 2)) if ghost else "",
         _text(_RIGHT, _TOP + 12 + 14 * min(len(picture.marks), 2), f"+{bins.beyond} beyond \u2192", "beyond", "end") if bins.beyond else "",
         _strip(picture.rounds, scale) if len(picture.rounds) > 1 else "",
         "</svg>",
@@ -155,6 +157,16 @@ def _limit(scale: Scale, mark: Mark, row: int) -> str:
     anchor, at = ("end", x - 5) if x + room > _RIGHT else ("start", x + 5)
     line = "" if outside else _line(x, "limit", _TOP)
     return line + _text(round(at, 1), _TOP + 12 + 14 * row, label, "limit-label", anchor)
+
+
+def _far_ghost(ghost: Sequence[float], scale: Scale, row: int) -> str:
+    """Say where a reference is whose samples lie outside the drawing; nothing where they can be seen."""
+    below, above = max(ghost) < scale.low, min(ghost) > scale.high
+    if not below and not above:
+        return ""
+    text = f"reference {format_quantity(statistics.median(ghost), 's')} "
+    x, anchor, arrow = (_LEFT + 5, "start", "\u25c2") if below else (_RIGHT - 5, "end", "\u25b8")
+    return _text(x, _TOP + 12 + 14 * row, text + arrow, "ghost-label", anchor)
 
 
 def _axis(scale: Scale) -> str:

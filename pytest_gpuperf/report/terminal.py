@@ -57,7 +57,7 @@ def _failures(run: dict[str, Any], verbosity: int) -> Iterator[Line]:
     found = failures(run)
     shown = found if verbosity > 0 else found[:_FAILURES]
     for failure in shown:
-        for message in failure.messages:
+        for message in failure.messages if verbosity > 0 else failure.first:
             expected = " (xfail)" if failure.case.get("outcome") == "skipped" else ""
             yield f"FAIL{expected} {_one_line(failure.case['nodeid'])}  {_one_line(message)}", {"red": True}
     if len(found) > len(shown):
