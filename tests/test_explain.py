@@ -213,7 +213,7 @@ def test_the_page_has_a_row_for_each_kernel_and_architecture_and_what_changed():
 def test_a_slower_time_of_the_same_code_is_told_as_the_machines_doing():
     shown = resources(compiled_run(slow=True), beside(compiled_run(slow=True), compiled_run()))
     (whose,) = shown.sentences
-    assert whose.endswith("environment: the machine code is the same, so another time is the machine's doing, not the code's")
+    assert whose.endswith("environment: machine code and block size are the same, so another time comes from grid, data or machine, not from the code")
 
 
 def test_what_has_no_noise_is_not_listed_as_near_to_its_limit():
@@ -247,3 +247,12 @@ def test_texts_are_kept_whole_for_failures_only():
 
 def test_a_budget_knows_its_kernel_and_architecture():
     assert budget_of(compiled())["subject"] == "decode on sm_90"
+
+
+def test_another_block_size_of_the_same_code_is_not_told_as_the_machines_doing():
+    here = compiled_run(slow=True)
+    for made in here["cases"]:
+        for one in made.get("compiled") or ():
+            one["block"] = (one.get("block") or 128) // 4
+    whose = [text for text in resources(here, beside(here, compiled_run())).sentences if "time +" in text]
+    assert [text.rpartition(" %: ")[2] for text in whose] == ["launch: the machine code is the same, its blocks have another number of threads"]

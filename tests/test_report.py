@@ -326,3 +326,11 @@ def test_a_lone_surrogate_in_a_node_id_does_not_cost_the_page(tmp_path: Path) ->
     text = write(run, tmp_path / "p.html").read_text(encoding="utf-8")
     assert "\\ud800" in text
     assert "\\udfff" in text
+
+
+def test_a_row_that_measured_nothing_says_what_is_wrong() -> None:
+    wrong = {"kind": "identical", "name": "identical 1", "verdict": "FAIL", "detail": "NotIdentical: bits differ: 6 of 512 elements, first at [0]"}
+    run = one(verdict="FAIL", measurements=[], budgets=[], checks=[wrong])
+    (row,) = views.rows(run, beside(run, None))
+    assert row.budget == "bits differ: 6 of 512 elements"
+    assert "<wbr>" in expanded(render(run), "html")[0]

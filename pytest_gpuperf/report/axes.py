@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 _DECADE = 10.0
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _BINARY = 1024
+#: A logarithmic axis has at least so many ticks: where powers of ten are fewer, threes are among them, then twos and fives.
+_TICKS = 3
+_BETWEEN = ((1,), (1, 3), (1, 2, 5))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ def axis(numbers: Sequence[float], unit: str = "", *, room: int = 4, zero: bool 
     A linear axis begins and ends at a tick; a `tight` one at the outermost numbers.
 
     >>> [label for _, label in axis([1e-6, 2e-5], "s").ticks]
-    ['1 us', '10 us']
+    ['1 us', '3 us', '10 us']
     >>> [label for _, label in axis([0.0, 92.0], "%", zero=True).ticks]
     ['0', '25', '50', '75', '100 %']
     >>> [label for _, label in axis([1024, 4096, 65536]).ticks]
@@ -88,8 +91,13 @@ def _powers(low: float, high: float, unit: str, room: int, *, binary: bool) -> A
         every = next(step for step in (1, 2, 5, 10, 20) if step >= every or step == 20)
     numbers = [base**power for power in range(first, last + 1) if (power - first) % every == 0]
     pad = (high / low) ** 0.04
-    ticks = tuple((number, _written(number, unit, binary=binary)) for number in numbers if low / pad <= number <= high * pad)
-    return Axis(low / pad, high * pad, log=True, ticks=ticks)
+    least, most = low / pad, high * pad
+    inside = [number for number in numbers if least <= number <= most]
+    for steps in () if binary else _BETWEEN:
+        if len(inside) >= _TICKS:
+            break
+        inside = [number for power in range(first, last + 1) for step in steps if least <= (number := float(f"{step}e{power}")) <= most]
+    return Axis(least, most, log=True, ticks=tuple((number, _written(number, unit, binary=binary)) for number in inside))
 
 
 def _written(number: float, unit: str, *, binary: bool) -> str:

@@ -10,6 +10,7 @@ import hashlib
 import importlib.resources
 import json
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -229,12 +230,20 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.FunctionLoader(_asset),
     )
     made.filters |= {"visible": visible, "shorten": shorten, "quantity": format_quantity, "margin": format_margin, "svg": _markup}
+    made.filters["breakable"] = breakable
     made.filters["fragment"] = lambda nodeid: quote(visible(nodeid).encode("utf-8", "backslashreplace"), safe="/:")
     made.globals |= {
         "glyphs": GLYPHS, "checks_shown": CHECKS, "changes_shown": CHANGES, "plural": plural, "facts": facts, "thumbnail": thumbnail, "reproduce": reproduce, "draw": draw, "recorded": recorded, "compared": compared,
         "counted": counted, "code_lines": code_lines, "shown_by": shown_by,
     }  # fmt: skip
     return made
+
+
+def breakable(name: str) -> Any:
+    """Return a path or a name as HTML that may break behind each slash and underscore, where one that is too long for its column should."""
+    import markupsafe
+
+    return _markup(re.sub(r"([/_])(?=[^/_])", r"\1<wbr>", str(markupsafe.escape(name))))
 
 
 def _markup(text: str) -> Any:

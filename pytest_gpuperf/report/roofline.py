@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from pytest_gpuperf.format import form_of, format_quantity, plural, visible
+from pytest_gpuperf.format import format_quantity, plural, visible
 from pytest_gpuperf.report.axes import Axis, axis
 from pytest_gpuperf.report.svg_roofline import LINKED, Ceiling, Point, roofline
 from pytest_gpuperf.report.views import own_verdict
@@ -19,9 +18,6 @@ Record = dict[str, Any]
 
 #: How many bodies are named under the picture: those that reach the least of their roof.
 _FARTHEST = 6
-#: An axis has at least so many ticks: at powers of ten, where these are too few at threes too, and so on.
-_TICKS = 3
-_STEPS = ((1,), (1, 3), (1, 2, 5))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -150,18 +146,7 @@ def _spread(numbers: Sequence[float], unit: str) -> Axis:
     """Return a logarithmic axis that leaves room around its numbers, of a decade at least."""
     low, high = min(numbers), max(numbers)
     pad = max(1.25, (10.5 / (high / low)) ** 0.5)
-    found = axis([low / pad, high * pad], unit)
-    decades = range(math.floor(math.log10(found.low)), math.ceil(math.log10(found.high)) + 1)
-    for steps in _STEPS:
-        numbers = [number for power in decades for step in steps if found.low <= (number := float(f"{step}e{power}")) <= found.high]
-        if len(numbers) >= _TICKS:
-            return dataclasses.replace(found, ticks=tuple((number, _tick(number, unit)) for number in numbers))
-    return found
-
-
-def _tick(number: float, unit: str) -> str:
-    scale, name = form_of(number, unit)
-    return f"{number / scale:,.6g} {name}".rstrip()
+    return axis([low / pad, high * pad], unit)
 
 
 def _point(body: _Body, x: float, y: float, roof: float | None) -> Point:

@@ -7,7 +7,7 @@ import math
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from pytest_gpuperf.format import format_interval, format_margin, format_quantity, visible
+from pytest_gpuperf.format import format_interval, format_margin, format_quantity, shorten, visible
 from pytest_gpuperf.reasons import FAIL, PASS, VERDICTS
 from pytest_gpuperf.report.account import simulated, tightest
 from pytest_gpuperf.report.budget_file import excused, of_verdict
@@ -265,9 +265,16 @@ def _row(case: Record, measurement: Record | None, beside: Beside) -> Row:
     margin = budget.get("margin") if budget else None
     numbers = [values[name].get("number") if name in values else None for name in COLUMNS]
     text = visible(f"{'' if budget['quantity'] == 'time' else _LABELS.get(budget['quantity'], budget['quantity']) + ' '}{_limit_text(budget)}") if budget else ""
+    text = text or _first_wrong(case, measurement)
     reference = beside.cell(case, measurement) if measurement else ("", "")
     keys = tuple(key if key is not None and math.isfinite(key) else None for key in (_rank(verdict), numbers[0], margin, *numbers[1:]))
     return Row(case, measurement, visible(case["nodeid"]), verdict, word_of(case, verdict), cells, text, margin, *reference, keys)
+
+
+def _first_wrong(case: Record, measurement: Record | None) -> str:
+    """Return what is wrong with a case that measured nothing: its first failed check, short enough for a cell."""
+    found = next((check for check in case["checks"] if check["verdict"] == FAIL), None) if measurement is None else None
+    return visible(shorten(str(found["detail"]).removeprefix("NotIdentical: ").partition(",")[0], 40)) if found else ""
 
 
 def _wrong(case: Record) -> bool:

@@ -92,13 +92,15 @@ def _tools(mine: Mapping[str, str], theirs: Mapping[str, str]) -> str:
 
 
 def cause_of(slower: float, here: list[Record], there: list[Record]) -> str:
-    """Say whose doing a changed time is, from what the two measurements were compiled to: "environment", "code", or "" where that is not known.
+    """Say whose doing a changed time is, from what the two measurements were compiled to: "environment", "launch", "code", or "" where that is not known.
 
     `slower` is the relative change of the time; `here` and `there` are the compiled kernels of both, as the run file has them.
 
     >>> kernel = {"kernel": "decode", "arch": "sm_90", "signature": "void()", "code_hash": "ab"}
     >>> cause_of(0.08, [kernel], [kernel]), cause_of(0.08, [kernel], [{**kernel, "code_hash": "cd"}]), cause_of(0.08, [kernel], [])
     ('environment', 'code', '')
+    >>> cause_of(0.08, [{**kernel, "block": 32}], [{**kernel, "block": 128}])
+    'launch'
     >>> cause_of(0.08, [{**kernel, "code_hash": "cd"}, kernel], [kernel])
     ''
     """
@@ -109,12 +111,15 @@ def cause_of(slower: float, here: list[Record], there: list[Record]) -> str:
     known &= all(same_code(one, by_name[identity(one)]) for records, by_name in ((here, mine), (there, theirs)) for one in records)
     if not slower or not mine or mine.keys() != theirs.keys() or not known:
         return ""
-    return "environment" if all(same_code(mine[key], theirs[key]) for key in mine) else "code"
+    if not all(same_code(mine[key], theirs[key]) for key in mine):
+        return "code"
+    return "launch" if any(mine[key].get("block") != theirs[key].get("block") for key in mine) else "environment"
 
 
 #: What `cause_of` means, as a reader is told.
 CAUSES = {
-    "environment": "environment: the machine code is the same, so another time is the machine's doing, not the code's",
+    "environment": "environment: machine code and block size are the same, so another time comes from grid, data or machine, not from the code",
+    "launch": "launch: the machine code is the same, its blocks have another number of threads",
     "code": "code: the machine code is another",
 }
 
