@@ -87,7 +87,7 @@ def page_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [DESKTOP, PHONE])
+@pytest.mark.parametrize("width", [DESKTOP, 1160, 1150, 700, PHONE])
 def test_no_request_no_error_and_nothing_wider_than_the_window(browser: Any, page_path: Path, scheme: str, width: int) -> None:
     visit = Visit(browser, page_path, color_scheme=scheme, viewport={"width": width, "height": 800})
     visit.page.locator("tr.r").nth(7).click()
@@ -161,7 +161,7 @@ def test_all_failures_and_reasons_are_readable_without_javascript(browser: Any, 
     assert "Next move the synchronisation out of the body" in text
     assert "The first 200 of 272 rows" in text
     assert not visit.page.locator(".tools").is_visible()
-    assert visit.page.locator("#failures svg.dist:not(.clock)").count() == visit.page.locator("#failures svg.clock").count() == 6
+    assert visit.page.locator("#failures svg.dist[aria-label*='samples in']").count() == visit.page.locator("#failures svg.clock").count() == 6
 
 
 def test_sorting_goes_both_ways_with_what_has_no_number_last(browser: Any, page_path: Path) -> None:
