@@ -118,6 +118,11 @@ def listen(hear: Hear | None) -> Hear | None:
     return before
 
 
+def listening() -> Hear | None:
+    """Return who hears of ranges now."""
+    return _hear
+
+
 @contextlib.contextmanager
 def heard_by(hear: Hear | None) -> Iterator[None]:
     """Let one listener, or nobody, hear of the ranges of a block."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.identity.golden import Goldens
-from pytest_gpuperf.nvtx_ranges import heard_by
+from pytest_gpuperf.nvtx_ranges import heard_by, listen, listening
 from pytest_gpuperf.reasons import Reason
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Runtime:
         self._on_device, self._on_wait, self._on_go = on_device, on_wait, on_go
         #: What `golden` reads and writes; paths in its messages start at `root`.
         self.goldens = Goldens(root, update=config.update_golden)
+        self._hearing = listening()
         self._instruments: Instruments | None = None
         self._operations: Operations | None = None
         self._roofs: dict[tuple[int, str], Roofs] = {}
@@ -205,6 +206,8 @@ class Runtime:
 
     def close(self) -> None:
         """Give the device back, and end what compiles; errors of a lost context are not worth another line."""
+        # A case that was interrupted had no chance to stop listening.
+        listen(self._hearing)
         if self._offline is not None:
             self._offline.close()
         with contextlib.suppress(Exception):

@@ -102,6 +102,13 @@ def test_after_a_session_nobody_hears_and_a_range_is_what_it_was(case):
     assert nvtx_ranges.Range.__exit__ is nvtx_ranges._exit
 
 
+def test_a_session_that_is_interrupted_leaves_nobody_listening(pytester):
+    with nvtx_ranges.heard_by(None):
+        pytester.makepyfile("def test_it(gpuperf):\n    raise KeyboardInterrupt\n")
+        pytester.inline_run("--gpuperf", "-p", "no:cacheprovider", no_reraise_ctrlc=True)
+        assert nvtx_ranges.listening() is None
+
+
 def test_without_cupti_there_is_the_case_alone(pytester):
     run = run_pytest(
         pytester,
