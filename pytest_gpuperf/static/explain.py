@@ -92,13 +92,13 @@ def _tools(mine: Mapping[str, str], theirs: Mapping[str, str]) -> str:
 
 
 def cause_of(slower: float, here: list[Record], there: list[Record]) -> str:
-    """Say whose doing a changed time is, from what the two measurements were compiled to: "environment", "code", or "" where that is not known.
+    """Say what became of the machine code behind a changed time, from what the two measurements were compiled to: "same", "other", or "" where that is not known.
 
     `slower` is the relative change of the time; `here` and `there` are the compiled kernels of both, as the run file has them.
 
     >>> kernel = {"kernel": "decode", "arch": "sm_90", "signature": "void()", "code_hash": "ab"}
     >>> cause_of(0.08, [kernel], [kernel]), cause_of(0.08, [kernel], [{**kernel, "code_hash": "cd"}]), cause_of(0.08, [kernel], [])
-    ('environment', 'code', '')
+    ('same', 'other', '')
     >>> cause_of(0.08, [{**kernel, "code_hash": "cd"}, kernel], [kernel])
     ''
     """
@@ -109,13 +109,14 @@ def cause_of(slower: float, here: list[Record], there: list[Record]) -> str:
     known &= all(same_code(one, by_name[identity(one)]) for records, by_name in ((here, mine), (there, theirs)) for one in records)
     if not slower or not mine or mine.keys() != theirs.keys() or not known:
         return ""
-    return "environment" if all(same_code(mine[key], theirs[key]) for key in mine) else "code"
+    return "same" if all(same_code(mine[key], theirs[key]) for key in mine) else "other"
 
 
 #: What `cause_of` means, as a reader is told.
 CAUSES = {
-    "environment": "environment: the machine code is the same, so another time is the machine's doing, not the code's",
-    "code": "code: the machine code is another",
+    # Grid, block and the host's part of the body are not in the hash: equal code clears the compiler, not the change.
+    "same": "same machine code: look at the launch (grid, block, launches), the inputs and the machine",
+    "other": "other machine code",
 }
 
 
