@@ -49,6 +49,8 @@ def axis(numbers: Sequence[float], unit: str = "", *, room: int = 4, zero: bool 
     ['1 us', '10 us']
     >>> [label for _, label in axis([0.0, 92.0], "%", zero=True).ticks]
     ['0', '25', '50', '75', '100 %']
+    >>> [label for _, label in axis([3.9e12, 4.1e12], "B/s").ticks]
+    ['3.90', '3.95', '4.00', '4.05', '4.10 TB/s']
     >>> [label for _, label in axis([1024, 4096, 65536]).ticks]
     ['1 Ki', '4 Ki', '16 Ki', '64 Ki']
     """
@@ -74,7 +76,10 @@ def _even(low: float, high: float, unit: str, room: int) -> Axis:
     step = _nice((high - low) / room / scale) * scale
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     numbers = [place * step for place in range(first, last + 1)]
-    texts = [f"{number / scale:,.6g}" for number in numbers]
+    short = [f"{number / scale:,.6g}" for number in numbers]
+    # As many decimals at each tick: 3.9, 4.0, 4.1.
+    places = max(len(text.partition(".")[2]) for text in short)
+    texts = short if any("e" in text for text in short) else [f"{number / scale:,.{places}f}" for number in numbers]
     texts[-1] = f"{texts[-1]} {name}".rstrip()
     return Axis(numbers[0], numbers[-1], log=False, ticks=tuple(zip(numbers, texts, strict=True)))
 
