@@ -132,6 +132,7 @@ def test_a_parametrised_test_on_a_fake_device_has_its_curve():
         ([1e9, 4e12], "B/s", {}, ["1 GB/s", "10 GB/s", "100 GB/s", "1 TB/s"]),
         ([1, 1 << 30], "", {}, ["1", "1 Ki", "1 Mi", "1 Gi"]),
         ([3, 3000], "", {}, ["10", "100", "1,000"]),
+        ([0.1, 0.5, 1.0], "", {"tight": True}, ["0.25", "0.50", "0.75", "1.00"]),
     ],
 )
 def test_axes_write_round_numbers_that_hold_the_data(numbers, unit, how, labels):

@@ -11,7 +11,7 @@ from pytest_gpuperf.format import form_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: From this factor between the smallest and the largest number on, an axis is logarithmic.
+#: Above this factor between the smallest and the largest number an axis is logarithmic: a share of 0.1 to 1 is not.
 _DECADE = 10.0
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _BINARY = 1024
@@ -41,7 +41,7 @@ class Axis:
 
 
 def axis(numbers: Sequence[float], unit: str = "", *, room: int = 4, zero: bool = False, tight: bool = False) -> Axis:
-    """Return an axis that holds all numbers: logarithmic where they are positive and span a decade, else linear; `zero`: linear from 0.
+    """Return an axis that holds all numbers: logarithmic where they are positive and span more than a decade, else linear; `zero`: linear from 0.
 
     A linear axis begins and ends at a tick; a `tight` one at the outermost numbers.
 
@@ -55,7 +55,7 @@ def axis(numbers: Sequence[float], unit: str = "", *, room: int = 4, zero: bool 
     ['1 Ki', '4 Ki', '16 Ki', '64 Ki']
     """
     low, high = min(numbers), max(numbers)
-    if not zero and low > 0 and high / low >= _DECADE:
+    if not zero and low > 0 and high / low > _DECADE:
         return _powers(low, high, unit, room, binary=not unit and all(_is_binary(number) for number in numbers))
     low = 0.0 if zero else low
     if high <= low:
