@@ -119,6 +119,22 @@ def test_an_output_that_cannot_be_written_is_an_error(run_file, tmp_path, capsys
         assert capsys.readouterr().err.startswith(f"gpuperf {verb[0]}: ")
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("rendr r.json", "gpuperf: error: no verb 'rendr'; nearest 'render'"),
+        ("render r.json --fromat=gitlab", "gpuperf render: error: no option --fromat; nearest '--format'"),
+        ("schema --foo", "gpuperf schema: error: no option --foo; valid: --help"),
+        ("render r.json s.json", "gpuperf render: error: too many arguments: s.json"),
+    ],
+)
+def test_a_misspelt_verb_or_option_ends_with_the_nearest(line, told, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(line.split())
+    assert left.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1] == told
+
+
 def test_help_lists_every_verb_and_imports_nothing_heavy(capsys):
     with pytest.raises(SystemExit) as end:
         main(["--help"])

@@ -25,7 +25,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 def verbs() -> dict[str, set[str]]:
     """Return the flags of every verb of `gpuperf`."""
-    chosen = next(action for action in cli._parser()._actions if isinstance(action, argparse._SubParsersAction))
+    chosen = next(action for action in cli._parser()[0]._actions if isinstance(action, argparse._SubParsersAction))
     return {name: {flag for action in parser._actions for flag in action.option_strings} for name, parser in chosen.choices.items()}
 
 

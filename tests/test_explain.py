@@ -59,8 +59,8 @@ def test_a_kernel_without_machine_code_says_nothing_of_it():
 @pytest.mark.parametrize(
     ("here", "there", "cause"),
     [
-        ([{}], [{}], "environment"),
-        ([{}], [{"code_hash": "cd"}], "code"),
+        ([{}], [{}], "same"),
+        ([{}], [{"code_hash": "cd"}], "other"),
         ([{}, {"kernel": "other"}], [{}], ""),
         # Two kernels of one name.
         ([{"code_hash": "cd"}, {}], [{}], ""),
@@ -68,7 +68,7 @@ def test_a_kernel_without_machine_code_says_nothing_of_it():
         ([], [], ""),
     ],
 )
-def test_a_slower_time_is_the_machines_doing_only_where_all_code_is_the_same(here, there, cause):
+def test_a_slower_time_has_the_same_code_only_where_all_kernels_do(here, there, cause):
     assert cause_of(0.1, [record(**one) for one in here], [record(**one) for one in there]) == cause
 
 
@@ -196,10 +196,10 @@ def test_the_page_has_a_row_for_each_kernel_and_architecture_and_what_changed():
     ]
     cell = shown.lines[1].cells[shown.heads.index("registers")]
     assert (cell.text, cell.was, cell.verdict, cell.limit) == ("56", "40", "FAIL", "<= 48")
-    changed, whose = shown.sentences
+    whose, changed = shown.sentences
     assert changed == "decode on sm_90: registers 40 -> 56"
     assert whose.startswith("t.py::test_it main: time +")
-    assert whose.endswith(" %: code: the machine code is another")
+    assert whose.endswith(" %: other machine code")
     assert [(text.title, text.against) for text in shown.texts] == [
         ("Opcodes of decode on sm_90", "held against the reference's"), ("SASS of decode on sm_90", ""), ("PTX of decode on sm_90", ""),
     ]  # fmt: skip
@@ -210,10 +210,10 @@ def test_the_page_has_a_row_for_each_kernel_and_architecture_and_what_changed():
     assert "machine code: 1 kernel compiled for sm_80, sm_90" in page
 
 
-def test_a_slower_time_of_the_same_code_is_told_as_the_machines_doing():
+def test_a_slower_time_of_the_same_code_points_at_the_launch_the_inputs_and_the_machine():
     shown = resources(compiled_run(slow=True), beside(compiled_run(slow=True), compiled_run()))
     (whose,) = shown.sentences
-    assert whose.endswith("environment: machine code and block size are the same, so another time comes from grid, data or machine, not from the code")
+    assert whose.endswith(" %: same machine code: look at the launch (grid, block, launches), the inputs and the machine")
 
 
 def test_what_has_no_noise_is_not_listed_as_near_to_its_limit():
@@ -255,4 +255,4 @@ def test_another_block_size_of_the_same_code_is_not_told_as_the_machines_doing()
         for one in made.get("compiled") or ():
             one["block"] = (one.get("block") or 128) // 4
     whose = [text for text in resources(here, beside(here, compiled_run())).sentences if "time +" in text]
-    assert [text.rpartition(" %: ")[2] for text in whose] == ["launch: the machine code is the same, its blocks have another number of threads"]
+    assert [text.rpartition(" %: ")[2] for text in whose] == ["same machine code, in blocks of another number of threads"]

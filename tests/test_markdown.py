@@ -340,3 +340,9 @@ def test_a_text_replaces_a_file_and_nothing_else(tmp_path):
     assert (tmp_path / "x").read_text() == "new\\ud800"
     with pytest.raises(RunFileError, match="cannot write the summary"):
         write_text("new", tmp_path, "summary")
+
+
+def test_a_reason_with_one_subject_is_not_folded():
+    one, two = (assemble([case(n, "UNMEASURED", random.Random(n), kind="no-gpu", gpu=False) | {"reasons": [reason("no-gpu")]} for n in range(count)], gpu=False) for count in (1, 2))
+    assert "<summary>which" not in summary(one)
+    assert "<summary>which 2</summary>" in summary(two)

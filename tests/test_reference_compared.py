@@ -281,3 +281,9 @@ def test_large_runs_are_read_by_two_processes_and_say_the_same(tmp_path):
 
     with pytest.raises(RunFileError, match="it is cut off"):
         load_both(tmp_path / "a.json", tmp_path / "b.json", quantities(), large=0)
+
+
+def test_what_straddles_without_a_limit_is_not_told_in_words_about_limits():
+    runs = run_of(measured(A, 50.0, spread=0.05)), run_of(measured(A, 50.5, spread=0.05), number=2)
+    assert "INCONCLUSIVE straddles (1): the interval holds both a change and none that is worth a word; next: raise --gpuperf-limit\n" in text(compare(runs[1], runs[0]))
+    assert "INCONCLUSIVE straddles (1): the limit lies inside the interval" in text(compare(runs[1], runs[0], read_limits("time:+3%")))

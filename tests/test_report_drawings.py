@@ -79,3 +79,13 @@ def test_a_reference_far_away_is_told_where_it_cannot_be_drawn():
     assert drawn.index("ghost-label") > drawn.index("limit-label")
     above = distribution(dataclasses.replace(near, ghost=[9e-5] * 20))
     assert "reference 90.00 us \u25b8" in above
+
+
+def test_names_of_limits_are_drawn_over_the_lines_of_all_limits():
+    picture = Picture([[5.5e-5, 5.6e-5]] * 5, 3.2e-8, 5.5e-5, 5.4e-5, 5.6e-5, (Mark(5.3e-5, "<= 53 us"), Mark(5.35e-5, "<= 3 x roof")))
+    drawn = distribution(picture)
+    assert drawn.count('<path class="limit"') == drawn.count('class="limit-label"') == 2
+    assert drawn.rindex('<path class="limit"') < drawn.index('class="limit-label"')
+    far = distribution(dataclasses.replace(picture, marks=(Mark(9e-5, "<= 90 us"),)))
+    assert '<path class="limit"' not in far
+    assert "&lt;= 90 us \u25b8" in far

@@ -6,11 +6,13 @@ import argparse
 import dataclasses
 import importlib
 import os
+import re
 import sys
 from typing import TYPE_CHECKING
 
 from pytest_gpuperf import __version__
 from pytest_gpuperf.cli.output import remark
+from pytest_gpuperf.metrics import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +32,7 @@ class Verb:
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("render", "make the HTML page of a run file, a journal or a run directory"),
+    Verb("render", "make the page, a Markdown summary or what CI shows beside the code, of a run file, a journal or a directory of journals"),
     Verb("show", "print the measurements, budgets and verdicts of a run, the trend of a case, or the ranges of an nsys trace"),
     Verb("merge", "make one run file out of those of several shards"),
     Verb("static", "compile the kernels of a module without a GPU and print registers, spills, occupancy and instructions"),
@@ -48,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the console script and return its exit status; an error is one line on stderr and status 2."""
     from pytest_gpuperf.errors import GpuPerfError
 
-    options = _parser().parse_args(argv)
+    options = _parsed(sys.argv[1:] if argv is None else argv)
     try:
         status: int = importlib.import_module(options.verb_module).run(options)
         sys.stdout.flush()
@@ -62,7 +64,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parsed(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse a command line; a verb or an option that there is not ends it with the nearest one."""
+    parser, verbs = _parser()
+    if argv and not argv[0].startswith("-") and argv[0] not in verbs:
+        parser.error(f"no verb {argv[0]!r}{nearest(argv[0], tuple(verbs))}")
+    options, left = parser.parse_known_args(argv)
+    if left:
+        verb, given = verbs[options.verb], left[0].partition("=")[0]
+        known = tuple(dict.fromkeys(re.findall(r"--[a-z][a-z-]*", verb.format_help())))
+        verb.error(f"no option {given}{nearest(given, known)}" if given.startswith("--") else f"too many arguments: {' '.join(left)}")
+    return options
+
+
+def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """Return the parser, and those of the verbs by name."""
     parser = argparse.ArgumentParser(prog="gpuperf", description="Work with the run files of pytest --gpuperf: they lie in reports/runs.")
     parser.add_argument("--version", action="version", version=f"pytest-gpuperf {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -70,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         inner = verbs.add_parser(verb.name, help=verb.help, description=f"{verb.help[0].upper()}{verb.help[1:]}.")
         importlib.import_module(verb.module).arguments(inner)
         inner.set_defaults(verb_module=verb.module)
-    return parser
+    return parser, dict(verbs.choices)
 
 
 def _reader_has_gone() -> int:

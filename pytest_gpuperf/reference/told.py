@@ -21,6 +21,8 @@ _LISTED = 20
 _SUBJECTS = 3
 _MARKDOWN = 200
 _SAID = 160
+#: What a change that straddles is told as where no limit is on it: the words of the reason are about limits.
+_WIDE = ("the interval holds both a change and none that is worth a word", "raise --gpuperf-limit")
 _COLOURS: dict[str, dict[str, Any]] = {
     FAIL: {"red": True}, SLOWER: {"red": True}, MORE: {}, INCONCLUSIVE: {"yellow": True}, UNMEASURED: {"cyan": True}, SAME: {}, LESS: {}, FASTER: {"green": True},
 }  # fmt: skip
@@ -155,7 +157,8 @@ def _undecided(comparison: Comparison, limit: int | None) -> Iterator[Line]:
         reason = Reason(code)
         details = {change.reason.detail for _, change, _ in members if change.reason is not None}
         said = details.pop() if len(details) == 1 and code != "straddles" else ""
-        yield f"{verdict} {code} ({len(members):,}): {said or reason.cause.sentence}; next: {reason.cause.next_step}", _COLOURS[verdict]
+        told = (said or reason.cause.sentence, reason.cause.next_step) if code != "straddles" or any(text for _, _, text in members) else _WIDE
+        yield f"{verdict} {code} ({len(members):,}): {told[0]}; next: {told[1]}", _COLOURS[verdict]
         shown = members if limit is None else members[:_SUBJECTS]
         for one, change, text in shown:
             numbers = f"  {change.quantity} {change_text(change)}" if change.ratio is not None else f"  {change.quantity}"

@@ -138,13 +138,18 @@ def tightest(case: Case, measurement: str) -> dict[str, Any] | None:
 
 
 def _failure(case: Case) -> Failure:
-    checks = [f"{check['name']}: {check['detail']}" if check.get("name") else check["detail"] for check in case["checks"] if check["verdict"] == FAIL]
+    checks = [f"{check['name']}: {_less_class(check['detail'])}" if check.get("name") else check["detail"] for check in case["checks"] if check["verdict"] == FAIL]
     budgets = violated(case)
     told = [budget.get("message") or f"{budget['measurement']} {budget['quantity']}: {budget['text']} is violated" for budget in budgets]
     own = [_qualified(budget, message) + ("" if str(budget.get("origin")) in message else origin_of(budget)) for budget, message in zip(budgets, told, strict=True)]
     messages = [*checks, *own] or [next(iter((case.get("error") or "").strip().splitlines()), "the test failed and left no text")]
     margins = [budget["margin"] for budget in budgets if budget.get("margin") is not None]
     return Failure(case, tuple(messages), min(margins, default=None))
+
+
+def _less_class(detail: str | None) -> str:
+    """Return what a check says without the class of its error, of which "bits differ" tells as much."""
+    return (detail or "").removeprefix("NotIdentical: ")
 
 
 def _qualified(budget: dict[str, Any], message: str) -> str:

@@ -11,7 +11,7 @@ from pytest_gpuperf.format import form_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: From this factor between the smallest and the largest number on, an axis is logarithmic.
+#: Above this factor between the smallest and the largest number an axis is logarithmic: a share of 0.1 to 1 is not.
 _DECADE = 10.0
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _BINARY = 1024
@@ -44,7 +44,7 @@ class Axis:
 
 
 def axis(numbers: Sequence[float], unit: str = "", *, room: int = 4, zero: bool = False, tight: bool = False) -> Axis:
-    """Return an axis that holds all numbers: logarithmic where they are positive and span a decade, else linear; `zero`: linear from 0.
+    """Return an axis that holds all numbers: logarithmic where they are positive and span more than a decade, else linear; `zero`: linear from 0.
 
     A linear axis begins and ends at a tick; a `tight` one at the outermost numbers.
 
@@ -52,11 +52,13 @@ def axis(numbers: Sequence[float], unit: str = "", *, room: int = 4, zero: bool 
     ['1 us', '3 us', '10 us']
     >>> [label for _, label in axis([0.0, 92.0], "%", zero=True).ticks]
     ['0', '25', '50', '75', '100 %']
+    >>> [label for _, label in axis([3.9e12, 4.1e12], "B/s").ticks]
+    ['3.90', '3.95', '4.00', '4.05', '4.10 TB/s']
     >>> [label for _, label in axis([1024, 4096, 65536]).ticks]
     ['1 Ki', '4 Ki', '16 Ki', '64 Ki']
     """
     low, high = min(numbers), max(numbers)
-    if not zero and low > 0 and high / low >= _DECADE:
+    if not zero and low > 0 and high / low > _DECADE:
         return _powers(low, high, unit, room, binary=not unit and all(_is_binary(number) for number in numbers))
     low = 0.0 if zero else low
     if high <= low:
@@ -77,7 +79,10 @@ def _even(low: float, high: float, unit: str, room: int) -> Axis:
     step = _nice((high - low) / room / scale) * scale
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     numbers = [place * step for place in range(first, last + 1)]
-    texts = [f"{number / scale:,.6g}" for number in numbers]
+    short = [f"{number / scale:,.6g}" for number in numbers]
+    # As many decimals at each tick: 3.9, 4.0, 4.1.
+    places = max(len(text.partition(".")[2]) for text in short)
+    texts = short if any("e" in text for text in short) else [f"{number / scale:,.{places}f}" for number in numbers]
     texts[-1] = f"{texts[-1]} {name}".rstrip()
     return Axis(numbers[0], numbers[-1], log=False, ticks=tuple(zip(numbers, texts, strict=True)))
 

@@ -63,7 +63,7 @@ def held(comparison: Comparison | None) -> Shown | None:
     lines = list(_lines(comparison))
     differences = [((visible(one.what), one.there, one.here), bool(one.moves)) for one in comparison.differences]
     equal, other = (sum(one.same_code is same for one in comparison.held) for same in (True, False))
-    known = [text for text in (f"equal in {plural(equal, 'measurement')}" if equal else "", f"another one in {plural(other, 'measurement')}" if other else "") if text]
+    known = [text for text in (f"equal in {plural(equal, 'measurement')}" if equal else "", f"other in {plural(other, 'measurement')}" if other else "") if text]
     return Shown(
         run_title(comparison.reference),
         summary(comparison),
@@ -108,7 +108,7 @@ def _allowed(judged: Gate) -> float | None:
 
 
 def _line(one: Held, look: str, word: str, change: Change, why: str, allowed: float | None = None) -> Line:
-    code = {True: "equal", False: "another", None: ""}[one.same_code]
+    code = {True: "equal", False: "other", None: ""}[one.same_code]
     numbers, share, interval = change_parts(change)
     drawn = change.ratio is not None and change.low is not None and change.high is not None
     picture = change_bar(change.low or 0.0, change.ratio or 0.0, change.high or 0.0, allowed) if drawn else ""

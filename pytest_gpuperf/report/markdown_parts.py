@@ -48,7 +48,7 @@ def undecided(run: dict[str, Any]) -> Iterator[Section]:
         lines = [_subject(group, place) for place in range(min(len(group.subjects), _SUBJECTS))]
         if len(group.subjects) > _SUBJECTS:
             lines.append(f"- and {len(group.subjects) - _SUBJECTS:,} more, in the table")
-        if group.verdict == INCONCLUSIVE and len(lines) <= _OPEN:
+        if len(lines) == 1 or (group.verdict == INCONCLUSIVE and len(lines) <= _OPEN):
             yield Section(4, "\n".join([*head, ""]), tuple(lines), noun="reason")
             continue
         opened, tail = folded(f"which {len(group.subjects):,}")

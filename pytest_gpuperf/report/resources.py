@@ -122,9 +122,9 @@ def resources(run: Record, beside: Beside) -> Shown | None:
         tuple(_spanned(quiet[: _ROWS - len(loud[:_ROWS])])),
         max(0, len(lines) - _ROWS),
         len({record["kernel"] for record in here.values()}),
-        tuple(dict.fromkeys(visible(here[key]["arch"]) for key in order)),
+        tuple(visible(arch) for arch in _by_number(here[key]["arch"] for key in order)),
         visible(", ".join(f"{name} {version}" for name, version in tools.items())),
-        (*sentences[:_SENTENCES], *_doings(run, beside)),
+        (*_doings(run, beside), *sentences[:_SENTENCES]),
         tuple(texts[: len(_KINDS) * _TEXTS]),
         bool(there),
     )
@@ -259,12 +259,17 @@ def _of(case: Record, measurement: Record) -> list[Record]:
     return [one for one in case.get("compiled") or () if measurement["name"] in one["measurements"]]
 
 
+def _by_number(archs: Iterable[str]) -> list[str]:
+    """Return architectures, each once, by number: sm_90 before sm_100."""
+    return sorted(set(archs), key=lambda arch: (len(arch), arch))
+
+
 def resources_line(cases: Iterable[Record]) -> str:
     """Write in one line what was compiled without a launch; empty where nothing was."""
     found = {identity(one) for case in cases for one in case.get("compiled") or ()}
     if not found:
         return ""
-    archs = sorted({arch for _, arch, _ in found}, key=lambda arch: (len(arch), arch))
+    archs = _by_number(arch for _, arch, _ in found)
     return visible(
         f"machine code: {plural(len({(kernel, signature) for kernel, _, signature in found}), 'kernel')} compiled for {', '.join(archs)}"
     )

@@ -77,7 +77,9 @@ def distribution(picture: Picture) -> str:
         _axis(scale),
         _line(scale.x(picture.centre), "p50", _TOP - 6),
         _text(scale.x(picture.centre), _TOP - 10, f"p50 {format_quantity(picture.centre, 's')}", "p50-label"),
-        *(_limit(scale, mark, row) for row, mark in enumerate(picture.marks[:2])),
+        # The names come after all lines: their halo keeps the line of the other limit off them.
+        *(_line(scale.x(mark.at), "limit", _TOP) for mark in picture.marks[:2] if scale.low <= mark.at <= scale.high),
+        *(_limit_name(scale, mark, row) for row, mark in enumerate(picture.marks[:2])),
         _far_ghost(picture.ghost, scale, min(len(picture.marks), 2)) if ghost else "",
         _text(_RIGHT, _TOP + 12 + 14 * min(len(picture.marks), 2), f"+{bins.beyond} beyond \u2192", "beyond", "end") if bins.beyond else "",
         _strip(picture.rounds, scale) if len(picture.rounds) > 1 else "",
@@ -149,14 +151,13 @@ def _band(scale: Scale, low: float, high: float) -> str:
     return f'<rect class="interval" x="{left:g}" y="{_TOP:g}" width="{max(right - left, 1):.1f}" height="{_BASE - _TOP:g}"/>'
 
 
-def _limit(scale: Scale, mark: Mark, row: int) -> str:
+def _limit_name(scale: Scale, mark: Mark, row: int) -> str:
     x = scale.x(mark.at)
     outside = "\u25b8" if mark.at > scale.high else "\u25c2" if mark.at < scale.low else ""
     label = f"{mark.label} {outside}".rstrip()
     room = len(label) * _LABEL_CHAR + 6
     anchor, at = ("end", x - 5) if x + room > _RIGHT else ("start", x + 5)
-    line = "" if outside else _line(x, "limit", _TOP)
-    return line + _text(round(at, 1), _TOP + 12 + 14 * row, label, "limit-label", anchor)
+    return _text(round(at, 1), _TOP + 12 + 14 * row, label, "limit-label", anchor)
 
 
 def _far_ghost(ghost: Sequence[float], scale: Scale, row: int) -> str:

@@ -8,6 +8,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.format import format_interval, format_margin, format_quantity, shorten, visible
+from pytest_gpuperf.metrics import STATISTICS
 from pytest_gpuperf.reasons import FAIL, PASS, VERDICTS
 from pytest_gpuperf.report.account import simulated, tightest
 from pytest_gpuperf.report.budget_file import excused, of_verdict
@@ -125,9 +126,19 @@ def bounds(value: Record) -> tuple[float | None, float | None]:
     return (None, None) if low is None or high is None else (low - shift, high + shift)
 
 
+def label_of(name: str) -> str:
+    """Return how the page calls a quantity, or a statistic of one.
+
+    >>> label_of("host_time"), label_of("host_time.p95"), label_of("time.p99"), label_of("dram__bytes_write.sum")
+    ('host time', 'host time p95', 'time p99', 'dram__bytes_write.sum')
+    """
+    quantity, _, statistic = name.rpartition(".")
+    return f"{_LABELS.get(quantity, quantity)} {statistic}" if statistic in STATISTICS else _LABELS.get(name, name)
+
+
 def shown(name: str, value: Record) -> Shown:
     """Return a value of a record as text."""
-    label = _LABELS.get(name, name)
+    label = label_of(name)
     if value.get("number") is None:
         reason = value.get("reason") or {}
         return Shown(label, "", "", "", visible(f"{reason.get('verdict', 'UNMEASURED')} {reason.get('code', 'without a reason')}"))

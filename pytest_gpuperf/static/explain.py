@@ -92,13 +92,13 @@ def _tools(mine: Mapping[str, str], theirs: Mapping[str, str]) -> str:
 
 
 def cause_of(slower: float, here: list[Record], there: list[Record]) -> str:
-    """Say whose doing a changed time is, from what the two measurements were compiled to: "environment", "launch", "code", or "" where that is not known.
+    """Say what became of the machine code behind a changed time, from what the two measurements were compiled to: "same", "launch" (same, in other blocks), "other", or "" where that is not known.
 
     `slower` is the relative change of the time; `here` and `there` are the compiled kernels of both, as the run file has them.
 
     >>> kernel = {"kernel": "decode", "arch": "sm_90", "signature": "void()", "code_hash": "ab"}
     >>> cause_of(0.08, [kernel], [kernel]), cause_of(0.08, [kernel], [{**kernel, "code_hash": "cd"}]), cause_of(0.08, [kernel], [])
-    ('environment', 'code', '')
+    ('same', 'other', '')
     >>> cause_of(0.08, [{**kernel, "block": 32}], [{**kernel, "block": 128}])
     'launch'
     >>> cause_of(0.08, [{**kernel, "code_hash": "cd"}, kernel], [kernel])
@@ -112,15 +112,16 @@ def cause_of(slower: float, here: list[Record], there: list[Record]) -> str:
     if not slower or not mine or mine.keys() != theirs.keys() or not known:
         return ""
     if not all(same_code(mine[key], theirs[key]) for key in mine):
-        return "code"
-    return "launch" if any(mine[key].get("block") != theirs[key].get("block") for key in mine) else "environment"
+        return "other"
+    return "launch" if any(mine[key].get("block") != theirs[key].get("block") for key in mine) else "same"
 
 
 #: What `cause_of` means, as a reader is told.
 CAUSES = {
-    "environment": "environment: machine code and block size are the same, so another time comes from grid, data or machine, not from the code",
-    "launch": "launch: the machine code is the same, its blocks have another number of threads",
-    "code": "code: the machine code is another",
+    # Grid, block and the host's part of the body are not in the hash: equal code clears the compiler, not the change.
+    "same": "same machine code: look at the launch (grid, block, launches), the inputs and the machine",
+    "launch": "same machine code, in blocks of another number of threads",
+    "other": "other machine code",
 }
 
 
