@@ -89,6 +89,26 @@ def failures(run: Run) -> list[Failure]:
     return sorted(found, key=_severity)
 
 
+def gathered(found: list[Failure]) -> list[tuple[Failure, tuple[Failure, ...]]]:
+    """Return failures with those of the same test function that are told under them: cases that measured nothing, so that a message is all there is.
+
+    >>> one, other, timed = (Failure({"nodeid": f"t.py::test_a[{name}]", "measurements": m}, (), None) for name, m in (("1", []), ("2", []), ("3", [{}])))
+    >>> [(first is one or first is timed, len(more)) for first, more in gathered([one, timed, other])]
+    [(True, 1), (True, 0)]
+    """
+    made: list[tuple[Failure, list[Failure]]] = []
+    of_function: dict[str, list[Failure]] = {}
+    for failure in found:
+        function = failure.case["nodeid"].partition("[")[0]
+        if failure.case["measurements"] or function not in of_function:
+            made.append((failure, []))
+            if not failure.case["measurements"]:
+                of_function[function] = made[-1][1]
+        else:
+            of_function[function].append(failure)
+    return [(first, tuple(more)) for first, more in made]
+
+
 def groups(run: Run) -> list[Group]:
     """Return the reasons of all INCONCLUSIVE, UNMEASURED and NOT-APPLICABLE parts by code: worst verdict first, then the largest group."""
     sorted_in: dict[tuple[str, str], list[tuple[Subject, str]]] = {}

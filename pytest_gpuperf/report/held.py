@@ -54,6 +54,7 @@ class Shown:
     more: int
     odd: tuple[tuple[str, int, tuple[str, ...]], ...]
     unreached: tuple[str, ...]
+    limited: bool
 
 
 def held(comparison: Comparison | None) -> Shown | None:
@@ -74,6 +75,7 @@ def held(comparison: Comparison | None) -> Shown | None:
         max(0, len(lines) - _ROWS),
         tuple((word, len(found), tuple(dict.fromkeys(visible(nodeid) for nodeid, _ in found))[:_NAMES]) for word, found in (("missing", comparison.missing), ("new", comparison.new)) if found),
         comparison.unreached,
+        any(one.gates for one in comparison.held),
     )
 
 

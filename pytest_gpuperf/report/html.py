@@ -21,7 +21,7 @@ from pytest_gpuperf.format import format_margin, format_quantity, plural, shorte
 from pytest_gpuperf.reasons import PASS
 from pytest_gpuperf.records.collection import without_collection
 from pytest_gpuperf.reference.based import held_to_base
-from pytest_gpuperf.report.account import READING_ORDER, account_line, case_counts, failures, simulated
+from pytest_gpuperf.report.account import READING_ORDER, account_line, case_counts, failures, gathered, simulated
 from pytest_gpuperf.report.beside import Beside, beside, commit_of, surroundings
 from pytest_gpuperf.report.compared import compared
 from pytest_gpuperf.report.counters import counted, counters_line
@@ -82,6 +82,7 @@ def render(run: dict[str, Any], reference: dict[str, Any] | None = None, compari
     columns = _columns(table, run, joined, parts)
     css, script = "".join(map(_asset, STYLES)), _asset("page.js")
     found = failures(run)
+    cards = gathered(found)
     against_base = held_to_base(run)
     verdict, sentence = headed(against_base, *headed(comparison, *headline(run)))
     counts = case_counts(run)
@@ -110,8 +111,8 @@ def render(run: dict[str, Any], reference: dict[str, Any] | None = None, compari
         roofline=shown.roofline,
         first=shown.changes_first,
         sections=shown.named(),
-        failures=[(failure, [row for row in table if row.case is failure.case]) for failure in found[:WHOLE_FAILURES]],
-        more_failures=found[WHOLE_FAILURES:],
+        failures=[(failure, more, [row for row in table if row.case is failure.case]) for failure, more in cards[:WHOLE_FAILURES]],
+        more_failures=[one for first, more in cards[WHOLE_FAILURES:] for one in (first, *more)],
         groups=shown.groups,
         subjects=SUBJECTS,
         table=table[:PAGE_ROWS],

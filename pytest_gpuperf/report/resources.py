@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.format import format_margin, plural, shorten, visible
 from pytest_gpuperf.reasons import FAIL, PASS, worst
+from pytest_gpuperf.report.views import bounds
 from pytest_gpuperf.static.explain import CAUSES, cause_of, changes, explain, identity, same_code
 from pytest_gpuperf.static.model import QUANTITIES
 from pytest_gpuperf.static.record import unpacked
@@ -248,11 +249,17 @@ def _doings(run: Record, beside: Beside) -> Iterator[str]:
             if found is None or not beside.comparable(case, measurement):
                 continue
             here, there = (one["values"].get("time", {}).get("number") for one in (measurement, found[1]))
-            if not here or not there or abs(here / there - 1) < _WORTH:
+            if not here or not there or abs(here / there - 1) < _WORTH or _overlap(measurement["values"]["time"], found[1]["values"]["time"]):
                 continue
             cause = cause_of(here / there - 1, _of(case, measurement), _of(*found))
             if cause:
                 yield visible(f"{case['nodeid']} {measurement['name']}: time {format_margin(here / there - 1)}: {CAUSES[cause]}")
+
+
+def _overlap(here: Record, there: Record) -> bool:
+    """Tell whether two values may be the same number."""
+    (low, high), (least, most) = bounds(here), bounds(there)
+    return low is not None and high is not None and least is not None and most is not None and low <= most and least <= high
 
 
 def _of(case: Record, measurement: Record) -> list[Record]:

@@ -46,10 +46,10 @@ class Sections:
 
     def named(self) -> list[tuple[str, str, int]]:
         """Return the sections in their order: id, title, how many things are in it (0: not counted)."""
-        changes = [("based", "Base", len(self.based.lines) if self.based else None), ("compared", "Changes", len(self.held.lines) if self.held else None)]
+        changes = [("based", "Base", 0 if self.based else None), ("compared", "Changes", 0 if self.held else None)]
         undecided = ("undecided", "Not decided", sum(len(group.subjects) for group in self.groups) or None)
         found: list[tuple[str, str, int | None]] = [
-            ("reference", "Surroundings", 0 if self.beside.reference else None),
+            ("reference", "What differs", 0 if self.beside.reference else None),
             ("failures", "Failures", len(self.failures) or None),
             *((*changes, undecided) if self.changes_first else (undecided, *changes)),
             ("roofline", "Roofline", 0 if self.roofline else None),
