@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.errors import RunFileError
+from pytest_gpuperf.records.in_place import adds_to_step, in_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +69,7 @@ class Recorder:
             for path in (config.report, config.json, config.summary, config.budgets if config.record else None):
                 if path is not None:
                     _refuse_unwritable(path)
+            _refuse_one_path(config)
             if config.reference is not None:
                 from pytest_gpuperf.records import runfile
 
@@ -136,14 +138,15 @@ class Recorder:
             (self.config.report, self._page_of(run, beside, comparison)),
             (self.config.summary, lambda path: markdown_file.write(run, path, beside, comparison, *places)),
         ]
+        step = os.environ.get("GITHUB_STEP_SUMMARY")
         for path, job in jobs:
-            if path is None:
+            if path is None or (path == self.config.summary and adds_to_step(path, step)):
                 continue
             try:
                 job(path)
             except (OSError, RunFileError) as error:
                 trouble.append(str(error) if isinstance(error, RunFileError) else f"cannot write {path}: {error.strerror or error}")
-        if step := os.environ.get("GITHUB_STEP_SUMMARY"):
+        if step:
             try:
                 markdown_file.append(run, Path(step), beside, comparison, *places)
             except RunFileError as error:
@@ -178,6 +181,8 @@ def simulator_on() -> bool:
 
 def _refuse_unwritable(path: Path) -> None:
     """Try the folder of a file that is written at the end; RunFileError now rather than after an hour of measuring."""
+    if in_place(path):
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         probe = path.parent / f".{path.name}.{os.getpid()}"
@@ -192,6 +197,16 @@ def _refuse_unwritable(path: Path) -> None:
     if path.is_dir():
         message = f"cannot write {path}: it is a directory"
         raise RunFileError(message)
+
+
+def _refuse_one_path(config: Config) -> None:
+    """Refuse two outputs at one path: the later would take the place of the earlier, and both be told as written."""
+    outputs = (("--gpuperf-report", config.report), ("--gpuperf-json", config.json), ("--gpuperf-summary", config.summary))
+    taken: dict[Path, str] = {}
+    for option, path in outputs:
+        if path is not None and not in_place(path) and (other := taken.setdefault(path.resolve(), option)) != option:
+            message = f"{option} and {other} name one file, {path}: give each a path of its own"
+            raise RunFileError(message)
 
 
 def _portable(argv: list[str], rootpath: Path) -> list[str]:

@@ -12,7 +12,7 @@ from pytest_gpuperf.format import plural, shorten, visible
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, UNMEASURED
 from pytest_gpuperf.reference.based import held_to_base
 from pytest_gpuperf.reference.told import gate_text
-from pytest_gpuperf.report.account import failures, groups
+from pytest_gpuperf.report.account import expected, failures, groups, taken_back
 from pytest_gpuperf.report.views import reproduce
 
 if TYPE_CHECKING:
@@ -66,13 +66,10 @@ def within(file: str | None, root: str, repository: str) -> str | None:
 
 
 def _failed(run: Run) -> Iterator[Finding]:
-    later: dict[tuple[str, str | None], int] = {}
-    for case in run["cases"]:
-        if case["verdict"] != FAIL:
-            later[case["nodeid"], case["device"]] = max(case["attempt"], later.get((case["nodeid"], case["device"]), 0))
+    back = {id(case) for case in taken_back(run)}
     for failure in failures(run):
         case = failure.case
-        if case.get("outcome") == "skipped" or later.get((case["nodeid"], case["device"]), 0) > case["attempt"]:
+        if expected(case) or id(case) in back:
             continue
         messages = [shorten(visible(message), _MESSAGE) for message in failure.first]
         yield _at(case, "error", FAIL, [*messages, f"again: {reproduce(case['nodeid'])}"], case.get("failed_line"))

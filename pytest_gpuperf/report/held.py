@@ -77,12 +77,12 @@ def held(comparison: Comparison | None) -> Shown | None:
     )
 
 
-def headed(comparison: Comparison | None, verdict: str, sentence: str) -> tuple[str, str]:
+def headed(comparison: Comparison | None, verdict: str, sentence: str, other: str = "the reference") -> tuple[str, str]:
     """Return the verdict and the sentence of the whole page: a limit on changes that is exceeded comes before all but a failed case."""
     exceeded = 0 if comparison is None else len({(one.nodeid, one.name, one.device) for one, _ in comparison.gates(FAIL)})
     if not exceeded or verdict == FAIL:
         return verdict, sentence
-    return FAIL, f"{plural(exceeded, 'measurement')} {'is' if exceeded == 1 else 'are'} worse than the reference by more than is allowed"
+    return FAIL, f"{plural(exceeded, 'measurement')} {'is' if exceeded == 1 else 'are'} worse than {other} by more than is allowed"
 
 
 def _lines(comparison: Comparison) -> Iterator[Line]:

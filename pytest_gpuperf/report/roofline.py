@@ -85,7 +85,7 @@ def rooflines(run: Record, reference: Record | None = None, origin: str = "") ->
     pictures = [picture for picture in (_over_bytes(bodies), _over_intensity(bodies)) if picture]
     known = sorted((body for body in bodies if body.roof is not None), key=_share)
     remarks = [
-        f"{plural(without, 'measurement')} without work= {'is' if without == 1 else 'are'} not in it" if without else "",
+        f"{plural(without, 'measurement')} without bytes in {'its' if without == 1 else 'their'} work= {'is' if without == 1 else 'are'} not in it" if without else "",
         f"of {len(bodies):,} bodies the first {LINKED} are links" if len(bodies) > LINKED else "",
         f"{len(bodies) - len(known)} have no roof beside them, as no limit asked for one" if len(known) < len(bodies) else "",
     ]
@@ -93,7 +93,7 @@ def rooflines(run: Record, reference: Record | None = None, origin: str = "") ->
 
 
 def _bodies(run: Record) -> tuple[list[_Body], int]:
-    """Return the bodies that have a place, worst verdict first as the cases stand, and the number of timed measurements that state no work."""
+    """Return the bodies that have a place, worst verdict first as the cases stand, and the number of timed measurements that state no bytes of work."""
     found, without = [], 0
     for case in run["cases"]:
         for one in case["measurements"]:
