@@ -146,6 +146,8 @@ class Recorder:
                 job(path)
             except (OSError, RunFileError) as error:
                 trouble.append(str(error) if isinstance(error, RunFileError) else f"cannot write {path}: {error.strerror or error}")
+            except Exception as error:  # noqa: BLE001 - what one output cannot show must not cost the others
+                trouble.append(f"cannot write {path}: {type(error).__name__}: {error}; please report this, with the run file")
         if step:
             try:
                 markdown_file.append(run, Path(step), beside, comparison, *places)

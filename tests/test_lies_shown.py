@@ -19,6 +19,7 @@ from pytest_gpuperf.reference.compared import compare
 from pytest_gpuperf.reference.history import keep
 from pytest_gpuperf.reference.limits import read_limits
 from pytest_gpuperf.reference.past import past
+from pytest_gpuperf.report import findings as findings_module
 from pytest_gpuperf.report import html, markdown_file
 from pytest_gpuperf.report.beside import beside
 from pytest_gpuperf.report.headline import headline, notices
@@ -125,6 +126,17 @@ def test_work_without_bytes_is_not_said_to_be_no_work() -> None:
     assert "1 measurement without bytes in its work= is not in it" in found.remark
 
 
+@pytest.mark.parametrize("seconds", [-1e-9, 0.0, 1e-320])
+def test_a_time_or_a_roof_of_nothing_has_no_place_and_costs_no_page(seconds: float) -> None:
+    one, other, third = made(), made(index=2), made(index=3)
+    one["measurements"][0]["roofs"] = [{"of": "bytes", "how": "move", "time": value(seconds, "s")}]
+    other["measurements"][0]["values"]["time"] = value(seconds, "s")
+    found = rooflines(assemble([one, other, third]))
+    assert found is not None
+    assert (found.bodies, found.farthest) == (2, ())
+    assert "<main>" in html.render(assemble([one, other, third]))
+
+
 def test_a_history_of_one_model_is_not_drawn_for_a_case_on_another(tmp_path: Path) -> None:
     keep(run_of(measured("t.py::a"), number=1), tmp_path)
     now = run_of(measured("t.py::a"), number=9)
@@ -134,7 +146,25 @@ def test_a_history_of_one_model_is_not_drawn_for_a_case_on_another(tmp_path: Pat
     assert past(now, tmp_path)[0] == {}
 
 
+def test_what_is_worse_than_the_base_is_annotated_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, now = run_of(measured("t.py::a", 50.0)), run_of(measured("t.py::a", 60.0), number=2)
+    found = compare(now, before, read_limits("time:+5%"))
+    monkeypatch.setattr(findings_module, "held_to_base", lambda _: found)
+    told = findings_module.findings(now, found)
+    assert [one.title.partition(":")[0] for one in told] == ["worse than the base", "worse than the reference"]
+    # One of two with one fingerprint is not shown.
+    assert len({(one.kind, one.nodeid) for one in told}) == 2
+
+
 class TestOutputs:
+    def test_a_page_that_cannot_be_drawn_costs_neither_summary_nor_run_file(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(html, "render", lambda *_: 1 / 0)
+        done = run_pytest(pytester, SLOW, QUICK, "--gpuperf-summary=s.md")
+        assert done.status not in {0, 1}
+        assert "latest.html: ZeroDivisionError: division by zero; please report this" in done.text
+        assert done.run is not None
+        assert "The only case passes" in (pytester.path / "s.md").read_text(encoding="utf-8")
+
     @pytest.mark.parametrize("options", [("--gpuperf-json=one", "--gpuperf-summary=./one"), ("--gpuperf-json=reports/latest.html",)])
     def test_two_outputs_at_one_path_are_refused_before_anything_runs(self, pytester: pytest.Pytester, options: tuple[str, ...]) -> None:
         done = run_pytest(pytester, SLOW, *options)

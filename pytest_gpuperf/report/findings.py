@@ -47,7 +47,7 @@ def findings(run: Run, comparison: Comparison | None = None) -> list[Finding]:
 
     A failure that is expected, and one that a later attempt of its case did not have, are none.
     """
-    return [*_failed(run), *_slower(run, held_to_base(run)), *_slower(run, comparison), *_undecided(run), *_unmeasured(run)]
+    return [*_failed(run), *_slower(run, held_to_base(run), "the base"), *_slower(run, comparison, "the reference"), *_undecided(run), *_unmeasured(run)]
 
 
 def within(file: str | None, root: str, repository: str) -> str | None:
@@ -75,7 +75,7 @@ def _failed(run: Run) -> Iterator[Finding]:
         yield _at(case, "error", FAIL, [*messages, f"again: {reproduce(case['nodeid'])}"], case.get("failed_line"))
 
 
-def _slower(run: Run, comparison: Comparison | None) -> Iterator[Finding]:
+def _slower(run: Run, comparison: Comparison | None, other: str) -> Iterator[Finding]:
     if comparison is None:
         return
     cases = {case["nodeid"]: case for case in run["cases"]}
@@ -83,7 +83,7 @@ def _slower(run: Run, comparison: Comparison | None) -> Iterator[Finding]:
         case = cases.get(one.nodeid)
         if case is not None:
             name = "" if one.name == "main" else f"{one.name} "
-            yield _at(case, "error", "worse than the reference", [f"{visible(name)}{gate_text(judged)}"], None, f"{one.name} {judged.change.quantity}")
+            yield _at(case, "error", f"worse than {other}", [f"{visible(name)}{gate_text(judged)}"], None, f"{one.name} {judged.change.quantity}")
 
 
 def _undecided(run: Run) -> Iterator[Finding]:

@@ -22,6 +22,8 @@ _FARTHEST = 6
 #: An axis has at least so many ticks: at powers of ten, where these are too few at threes too, and so on.
 _TICKS = 3
 _STEPS = ((1,), (1, 3), (1, 2, 5))
+#: No time of a device is shorter, s.
+_LEAST_S = 1e-12
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,15 +100,20 @@ def _bodies(run: Record) -> tuple[list[_Body], int]:
     for case in run["cases"]:
         for one in case["measurements"]:
             time, work = one["values"].get("time", {}).get("number"), one.get("work")
-            if not time or time <= 0:
+            if not _spans(time):
                 continue
             if not work or not (work["reads"] + work["writes"]):
                 without += 1
                 continue
-            roofs = {roof["of"]: roof["time"]["number"] for roof in one.get("roofs") or [] if roof["time"].get("number")}
+            roofs = {roof["of"]: roof["time"]["number"] for roof in one.get("roofs") or [] if _spans(roof["time"].get("number"))}
             found.append(_Body(case["nodeid"], one["name"], own_verdict(case, one["name"]), one["cache"] or "", work, time, roofs))
     order = ("FAIL", "INCONCLUSIVE", "UNMEASURED", "PASS", "NOT-APPLICABLE")
     return sorted(found, key=lambda body: order.index(body.verdict) if body.verdict in order else len(order)), without
+
+
+def _spans(seconds: float | None) -> bool:
+    """Say whether a time can be divided by: what is within its own error of nothing may come out below zero, and has no place."""
+    return seconds is not None and _LEAST_S <= seconds < math.inf
 
 
 def _over_bytes(bodies: Sequence[_Body]) -> str:
