@@ -94,6 +94,19 @@ class TestHeadline:
         assert headed(found, "PASS", "", "the base") == ("FAIL", "1 measurement is worse than the base by more than is allowed")
 
 
+    def test_a_limit_that_strict_does_not_let_pass_is_no_pass_of_the_page(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("GITHUB_ACTIONS", "true")
+        assert run_pytest(pytester, SLOW).status == 0
+        gate = ("--gpuperf-compare=last", "--gpuperf-fail-on=time:+4.4%", "--gpuperf-summary=s.md")
+        for strict, status, verdict in (((), 0, "PASS"), (("--gpuperf-strict",), 1, "FAIL")):
+            done = run_pytest(pytester, SLOW.replace("5e-6", "5.25e-6"), *gate, *strict)
+            assert done.status == status, done.text
+            assert f"{verdict}: " in (pytester.path / "s.md").read_text(encoding="utf-8").splitlines()[0]
+            assert f"<title>{verdict}: " in (done.path / "reports" / "latest.html").read_text(encoding="utf-8")
+            assert ("::error file=test_it.py,line=" in done.text) == bool(strict)
+            assert ("INCONCLUSIVE against the reference" in done.text) == bool(strict)
+
+
 class TestNotices:
     def test_a_session_that_measured_nothing_is_not_said_to_have_no_gpu(self, pytester: pytest.Pytester) -> None:
         done = run_pytest(

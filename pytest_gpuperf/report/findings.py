@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pytest_gpuperf.format import plural, shorten, visible
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, UNMEASURED
 from pytest_gpuperf.reference.based import held_to_base
+from pytest_gpuperf.reference.compared import strict_in, strictly
 from pytest_gpuperf.reference.told import gate_text
 from pytest_gpuperf.report.account import expected, failures, groups, taken_back
 from pytest_gpuperf.report.views import reproduce
@@ -79,11 +80,12 @@ def _slower(run: Run, comparison: Comparison | None, other: str) -> Iterator[Fin
     if comparison is None:
         return
     cases = {case["nodeid"]: case for case in run["cases"]}
-    for one, judged in comparison.gates(FAIL):
+    for one, judged in comparison.gates(FAIL, *strictly(strict_in(run))):
         case = cases.get(one.nodeid)
         if case is not None:
             name = "" if one.name == "main" else f"{one.name} "
-            yield _at(case, "error", f"worse than {other}", [f"{visible(name)}{gate_text(judged)}"], None, f"{one.name} {judged.change.quantity}")
+            word = f"worse than {other}" if judged.verdict == FAIL else f"{judged.verdict} against {other}"
+            yield _at(case, "error", word, [f"{visible(name)}{gate_text(judged)}"], None, f"{one.name} {judged.change.quantity}")
 
 
 def _undecided(run: Run) -> Iterator[Finding]:
