@@ -13,6 +13,7 @@ from compared_runs import measured, run_of
 from plugin_runs import QUICK, run_pytest
 from run_files import assemble, budget, case, identity_failure, make_run, reason, value
 
+from pytest_gpuperf import showing
 from pytest_gpuperf.errors import RunFileError
 from pytest_gpuperf.records import runfile
 from pytest_gpuperf.reference.compared import compare
@@ -26,7 +27,7 @@ from pytest_gpuperf.report.headline import headline, notices
 from pytest_gpuperf.report.held import headed
 from pytest_gpuperf.report.markdown import summary
 from pytest_gpuperf.report.roofline import rooflines
-from pytest_gpuperf.report.views import centre_mark, marks, rows
+from pytest_gpuperf.report.views import centre_mark, marks, picture, rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,6 +75,23 @@ class TestMarks:
         assert centre_mark(one, one["measurements"][0]) is None
 
 
+def test_a_time_has_the_colour_of_its_own_limit_and_not_of_one_on_launches() -> None:
+    one = made()
+    one["verdict"] = "FAIL"
+    one["budgets"].append(budget("== 1", "FAIL", quantity="launches", statistic="value", unit="1", limit=1.0, value=2.0, margin=-1.0))
+    run = assemble([one])
+    (row,) = rows(run, beside(run, None))
+    assert row.verdict == "FAIL"
+    assert ("v-PASS" in picture(row, None, beside(run, None)), "v-FAIL" in picture(row, None, beside(run, None))) == (True, False)
+
+
+def test_progress_that_cannot_be_drawn_costs_no_measurement(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(showing.Shown, "form", "passing")
+    monkeypatch.setattr(showing.Shown, "_show", lambda *_: 1 / 0)
+    done = run_pytest(pytester, SLOW, QUICK)
+    assert (done.status, done.case("test_a")["verdict"]) == (0, "PASS"), done.text
+
+
 class TestHeadline:
     def test_a_failure_that_is_expected_fails_no_session(self) -> None:
         expected = made("FAIL", 2) | {"outcome": "skipped"}
@@ -87,6 +105,15 @@ class TestHeadline:
         again = {**made(), "nodeid": first["nodeid"], "attempt": 2}
         assert headline(assemble([first, again])) == ("PASS", "The only case passes; 1 failed before a later attempt")
         assert headline(assemble([again | {"attempt": 1}, first | {"attempt": 2}])) == ("FAIL", "1 of 2 cases fails")
+
+    def test_cases_that_did_not_run_are_no_pass(self) -> None:
+        run = assemble([made()]) | {"not_run": [{"nodeid": "t.py::x", "budgets": 1}]}
+        assert headline(run) == ("UNMEASURED", "No case fails, but 1 collected case did not run")
+        assert headline(run | {"cases": []})[0] == "UNMEASURED"
+        assert headline(run | {"cases": [made("FAIL")]})[0] == "FAIL"
+        killed = assemble([made()])
+        killed["run"]["complete"] = False
+        assert headline(killed) == ("UNMEASURED", "No case fails, but the session did not end")
 
     def test_what_is_worse_than_the_base_is_not_said_to_be_worse_than_the_reference(self) -> None:
         before, now = run_of(measured("t.py::a", 50.0)), run_of(measured("t.py::a", 60.0), number=2)

@@ -42,6 +42,10 @@ def headline(run: dict[str, Any]) -> tuple[str, str]:
     verdict, sentence = _of(run | {"cases": counted})
     if not counted and wanted:
         verdict, sentence, wanted = PASS, f"{plural(wanted, 'case')} {'fails' if wanted == 1 else 'fail'}, as expected (xfail)", 0
+    left = len(run.get("not_run") or [])
+    ended = run.get("run", {}).get("complete", True)
+    if verdict in {PASS, NOT_APPLICABLE} and run.get("qualification") is None and (left or not ended):
+        verdict, sentence = UNMEASURED, f"No case fails, but {plural(left, 'collected case')} did not run" if left else "No case fails, but the session did not end"
     also = [f"{wanted:,} {'fails' if wanted == 1 else 'fail'} as expected (xfail)"] if wanted else []
     also += [f"{len(back):,} failed before {'a later attempt' if len(back) == 1 else 'later attempts'}"] if back else []
     return verdict, "; ".join([sentence, *also])

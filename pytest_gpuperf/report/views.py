@@ -203,8 +203,9 @@ def picture(row: Row, tick_s: float | None, beside: Beside) -> str:
     if measurement is None or not measurement.get("samples"):
         return ""
     ghost = beside.ghost(row.case, measurement)
-    budget = tightest(row.case, measurement["name"])
-    # Wrong bits do not make the time red: the drawing has the colour of its own limit.
+    of_times = [one for one in row.case["budgets"] if one["measurement"] == measurement["name"] and _as_time(one, measurement["values"]) is not None]
+    budget = tightest(row.case | {"budgets": of_times}, measurement["name"])
+    # Wrong bits, or too many launches, do not make the time red: the drawing has the colour of its own limit.
     return draw(measurement, marks(row.case, measurement), tick_s, budget["verdict"] if budget else row.verdict, ghost)
 
 
