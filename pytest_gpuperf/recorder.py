@@ -65,6 +65,8 @@ class Recorder:
         self.on_trouble = on_trouble
         #: What could not be done and nobody asked for: it is told, and costs nothing.
         self.remarks: list[str] = []
+        #: What was written at the end, by what it is called: a file of an earlier session may stand where nothing could be.
+        self.written: dict[str, Path] = {}
         if worker == "main":
             for path in (config.report, config.json, config.summary, config.budgets if config.record else None):
                 if path is not None:
@@ -131,19 +133,20 @@ class Recorder:
                 trouble.append(str(error))
         file = self.config.runs / f"{self.run_id}.json"
         places = (markdown_file.shown_path(self.config.report), markdown_file.shown_path(file))
-        jobs: list[tuple[Path | None, Callable[[Path], Any]]] = [
-            (file, lambda path: runfile.write(run, path)),
-            (self.config.json, lambda path: runfile.write(run, path)),
-            (self.config.history, lambda path: history.keep(run, path)),
-            (self.config.report, self._page_of(run, beside, comparison)),
-            (self.config.summary, lambda path: markdown_file.write(run, path, beside, comparison, *places)),
+        jobs: list[tuple[str, Path | None, Callable[[Path], Any]]] = [
+            ("run file", file, lambda path: runfile.write(run, path)),
+            ("json", self.config.json, lambda path: runfile.write(run, path)),
+            ("history", self.config.history, lambda path: history.keep(run, path)),
+            ("page", self.config.report, self._page_of(run, beside, comparison)),
+            ("summary", self.config.summary, lambda path: markdown_file.write(run, path, beside, comparison, *places)),
         ]
         step = os.environ.get("GITHUB_STEP_SUMMARY")
-        for path, job in jobs:
-            if path is None or (path == self.config.summary and adds_to_step(path, step)):
+        for name, path, job in jobs:
+            if path is None or (name == "summary" and adds_to_step(path, step)):
                 continue
             try:
                 job(path)
+                self.written[name] = path
             except (OSError, RunFileError) as error:
                 trouble.append(str(error) if isinstance(error, RunFileError) else f"cannot write {path}: {error.strerror or error}")
             except Exception as error:  # noqa: BLE001 - what one output cannot show must not cost the others
@@ -151,8 +154,12 @@ class Recorder:
         if step:
             try:
                 markdown_file.append(run, Path(step), beside, comparison, *places)
+                if self.config.summary is not None and adds_to_step(self.config.summary, step):
+                    self.written["summary"] = self.config.summary
             except RunFileError as error:
                 self.remarks.append(f"GITHUB_STEP_SUMMARY: {error}")
+            except Exception as error:  # noqa: BLE001 - as above
+                self.remarks.append(f"GITHUB_STEP_SUMMARY: nothing added: {type(error).__name__}: {error}; please report this, with the run file")
         return trouble
 
     def _page_of(self, run: dict[str, Any], beside: dict[str, Any] | None, comparison: Comparison | None) -> Callable[[Path], Any]:

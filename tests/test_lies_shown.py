@@ -199,8 +199,12 @@ def test_what_is_worse_than_the_base_is_annotated_as_that(monkeypatch: pytest.Mo
 class TestOutputs:
     def test_a_page_that_cannot_be_drawn_costs_neither_summary_nor_run_file(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(html, "render", lambda *_: 1 / 0)
+        page = pytester.path / "reports" / "latest.html"
+        page.parent.mkdir()
+        page.write_text("of an earlier session")
         done = run_pytest(pytester, SLOW, QUICK, "--gpuperf-summary=s.md")
         assert done.status not in {0, 1}
+        assert ("\npage: " in done.text, "\nsummary: s.md" in done.text, "\nrun file: " in done.text) == (False, True, True)
         assert "latest.html: ZeroDivisionError: division by zero; please report this" in done.text
         assert done.run is not None
         assert "The only case passes" in (pytester.path / "s.md").read_text(encoding="utf-8")
