@@ -54,13 +54,13 @@ class Reports:
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Say where the summary is and what could not be written, then print the annotations."""
-        recorder, options = self._state.recorder, self._state.options
+        recorder = self._state.recorder
         for text in [] if recorder is None else recorder.remarks:
             terminalreporter.write_line(f"gpuperf: {text}", yellow=True)
-        if options.summary is not None and options.summary.exists():
+        if recorder is not None and "summary" in recorder.written:
             from pytest_gpuperf.report.markdown_file import shown_path
 
-            terminalreporter.write_line(f"summary: {shown_path(options.summary)}")
+            terminalreporter.write_line(f"summary: {shown_path(recorder.written['summary'])}")
         for line in self._annotations():
             # Whatever the terminal is: a command begins its line, and has no colours.
             terminalreporter.ensure_newline()

@@ -18,6 +18,7 @@ import pytest
 from pytest_gpuperf.budgets.judge import unjudged
 from pytest_gpuperf.case import Case
 from pytest_gpuperf.reasons import Reason, reason_record
+from pytest_gpuperf.records.in_place import adds_to_step
 
 if TYPE_CHECKING:
     from pytest_gpuperf.recorder import Recorder
@@ -166,7 +167,7 @@ def _commands(recorder: Recorder) -> list[list[str]]:
     merges = [[*console, "merge", str(recorder.folder), "-o", one] for one in files]
     render, summary, step = [*console, "render", run, *beside], recorder.config.summary, os.environ.get("GITHUB_STEP_SUMMARY")
     told = [[*render, "--format", "html", "-o", str(recorder.config.report)]]
-    told += [[*render, "--format", "markdown", "-o", str(summary)]] if summary is not None else []
+    told += [[*render, "--format", "markdown", "-o", str(summary)]] if summary is not None and not adds_to_step(summary, step) else []
     told += [[*render, "--format", "markdown", "--append", "-o", step]] if step else []
     # Standard error is where this process has said all else.
     told += [[*render, "--format", "annotations", "-o", "-"]] if os.environ.get("GITHUB_ACTIONS") == "true" else []

@@ -311,10 +311,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     state.gate.write(terminalreporter, config.get_verbosity())
     for text in state.trouble:
         terminalreporter.write_line(f"gpuperf: {text}", red=True)
-    record = state.options.runs / f"{state.run['run']['id']}.json"
-    if record.exists():
-        terminalreporter.write_line(f"run file: {_relative(record, config)}")
-    terminalreporter.write_line(f"page: {_relative(state.options.report, config)}")
+    written = {} if state.recorder is None else state.recorder.written
+    for name in ("run file", "page"):
+        if name in written:
+            terminalreporter.write_line(f"{name}: {_relative(written[name], config)}")
 
 
 def _relative(path: Any, config: pytest.Config) -> str:

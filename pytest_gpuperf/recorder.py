@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.errors import RunFileError
+from pytest_gpuperf.records.in_place import adds_to_step, in_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,10 +65,13 @@ class Recorder:
         self.on_trouble = on_trouble
         #: What could not be done and nobody asked for: it is told, and costs nothing.
         self.remarks: list[str] = []
+        #: What was written at the end, by what it is called: a file of an earlier session may stand where nothing could be.
+        self.written: dict[str, Path] = {}
         if worker == "main":
             for path in (config.report, config.json, config.summary, config.budgets if config.record else None):
                 if path is not None:
                     _refuse_unwritable(path)
+            _refuse_one_path(config)
             if config.reference is not None:
                 from pytest_gpuperf.records import runfile
 
@@ -129,25 +133,33 @@ class Recorder:
                 trouble.append(str(error))
         file = self.config.runs / f"{self.run_id}.json"
         places = (markdown_file.shown_path(self.config.report), markdown_file.shown_path(file))
-        jobs: list[tuple[Path | None, Callable[[Path], Any]]] = [
-            (file, lambda path: runfile.write(run, path)),
-            (self.config.json, lambda path: runfile.write(run, path)),
-            (self.config.history, lambda path: history.keep(run, path)),
-            (self.config.report, self._page_of(run, beside, comparison)),
-            (self.config.summary, lambda path: markdown_file.write(run, path, beside, comparison, *places)),
+        jobs: list[tuple[str, Path | None, Callable[[Path], Any]]] = [
+            ("run file", file, lambda path: runfile.write(run, path)),
+            ("json", self.config.json, lambda path: runfile.write(run, path)),
+            ("history", self.config.history, lambda path: history.keep(run, path)),
+            ("page", self.config.report, self._page_of(run, beside, comparison)),
+            ("summary", self.config.summary, lambda path: markdown_file.write(run, path, beside, comparison, *places)),
         ]
-        for path, job in jobs:
-            if path is None:
+        step = os.environ.get("GITHUB_STEP_SUMMARY")
+        for name, path, job in jobs:
+            if path is None or (name == "summary" and adds_to_step(path, step)):
                 continue
             try:
                 job(path)
+                self.written[name] = path
             except (OSError, RunFileError) as error:
                 trouble.append(str(error) if isinstance(error, RunFileError) else f"cannot write {path}: {error.strerror or error}")
-        if step := os.environ.get("GITHUB_STEP_SUMMARY"):
+            except Exception as error:  # noqa: BLE001 - what one output cannot show must not cost the others
+                trouble.append(f"cannot write {path}: {type(error).__name__}: {error}; please report this, with the run file")
+        if step:
             try:
                 markdown_file.append(run, Path(step), beside, comparison, *places)
+                if self.config.summary is not None and adds_to_step(self.config.summary, step):
+                    self.written["summary"] = self.config.summary
             except RunFileError as error:
                 self.remarks.append(f"GITHUB_STEP_SUMMARY: {error}")
+            except Exception as error:  # noqa: BLE001 - as above
+                self.remarks.append(f"GITHUB_STEP_SUMMARY: nothing added: {type(error).__name__}: {error}; please report this, with the run file")
         return trouble
 
     def _page_of(self, run: dict[str, Any], beside: dict[str, Any] | None, comparison: Comparison | None) -> Callable[[Path], Any]:
@@ -178,6 +190,8 @@ def simulator_on() -> bool:
 
 def _refuse_unwritable(path: Path) -> None:
     """Try the folder of a file that is written at the end; RunFileError now rather than after an hour of measuring."""
+    if in_place(path):
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         probe = path.parent / f".{path.name}.{os.getpid()}"
@@ -192,6 +206,16 @@ def _refuse_unwritable(path: Path) -> None:
     if path.is_dir():
         message = f"cannot write {path}: it is a directory"
         raise RunFileError(message)
+
+
+def _refuse_one_path(config: Config) -> None:
+    """Refuse two outputs at one path: the later would take the place of the earlier, and both be told as written."""
+    outputs = (("--gpuperf-report", config.report), ("--gpuperf-json", config.json), ("--gpuperf-summary", config.summary))
+    taken: dict[Path, str] = {}
+    for option, path in outputs:
+        if path is not None and not in_place(path) and (other := taken.setdefault(path.resolve(), option)) != option:
+            message = f"{option} and {other} name one file, {path}: give each a path of its own"
+            raise RunFileError(message)
 
 
 def _portable(argv: list[str], rootpath: Path) -> list[str]:

@@ -84,6 +84,13 @@ class Shown:
         """Show progress."""
         if self._held or (os.getpid(), threading.get_ident()) != self._home:
             return
+        try:
+            self._show(progress)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            # What cannot be shown, as by a reporter of another kind, must not cost what is measured. Not all errors: a test's own alarm may ring here.
+            self._held = True
+
+    def _show(self, progress: Progress) -> None:
         if self.form == PASSING and self._terminal is not None:
             self._drawn = self._clock()
             written = str(getattr(self.config.get_terminal_writer(), "_current_line", ""))

@@ -60,7 +60,7 @@ def test_what_has_no_roof_no_work_or_no_time_is_said_not_guessed() -> None:
     shown = drawn(bare, without, untimed)
     assert shown.bodies == 1
     assert shown.farthest == ()
-    assert "1 measurement without work= is not in it" in shown.remark
+    assert "1 measurement without bytes in its work= is not in it" in shown.remark
     assert "1 have no roof beside them" in shown.remark
     assert 'class="roof"' not in shown.pictures[0]
     assert 'class="ceiling"' not in shown.pictures[0], "no roof was measured, so none is drawn"

@@ -12,6 +12,7 @@ from pytest_gpuperf.errors import RunFileError
 from pytest_gpuperf.reasons import PASS
 from pytest_gpuperf.records.account import account_problems
 from pytest_gpuperf.records.collection import without_collection
+from pytest_gpuperf.records.in_place import in_place
 from pytest_gpuperf.records.journal import refuse_other_schema
 from pytest_gpuperf.records.merge import merge
 from pytest_gpuperf.records.schema import SCHEMA, plain, problems
@@ -43,6 +44,9 @@ def write(run: dict[str, Any], path: Path) -> None:
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
+        if in_place(target):
+            target.write_bytes(data)
+            return
         target.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(data)

@@ -94,8 +94,21 @@ class Comparison:
 
     def failing(self, strict: str = "") -> list[str]:
         """Return the limits that fail it, each once, as they were written."""
-        also = {"unmeasured": (UNMEASURED,), "all": (UNMEASURED, INCONCLUSIVE)}.get(strict, ())
-        return list(dict.fromkeys(judged.allowed.text for _, judged in self.gates(FAIL, *also)))
+        return list(dict.fromkeys(judged.allowed.text for _, judged in self.gates(FAIL, *strictly(strict))))
+
+
+def strictly(strict: str | None) -> tuple[str, ...]:
+    """Return which verdicts of a limit fail a session under --gpuperf-strict, besides FAIL.
+
+    >>> strictly("unmeasured"), strictly(None)
+    (('UNMEASURED',), ())
+    """
+    return {"unmeasured": (UNMEASURED,), "all": (UNMEASURED, INCONCLUSIVE)}.get(strict or "", ())
+
+
+def strict_in(run: Record) -> str:
+    """Return what --gpuperf-strict was in a run's own session; empty where it was not given."""
+    return str((run["run"].get("options") or {}).get("strict") or "")
 
 
 def compare(run: Record, reference: Record, limits: Sequence[Allowed] = ()) -> Comparison:

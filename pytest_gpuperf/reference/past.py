@@ -43,12 +43,15 @@ def past(run: Record, directory: Path | None, patience: float = PATIENCE_S) -> t
 
 
 def _wanted(run: Record) -> dict[tuple[str, str], tuple[str, str, str]]:
-    """Return the model, cache state and source of what may be drawn whole."""
+    """Return the model, cache state and source of what may be drawn whole; nothing for what has several, as on two models: a history is of one."""
     models = {device["uuid"]: device["name"] for device in run["devices"]}
     pairs = [(case, one) for case in run["cases"] if case["device"] in models for one in case["measurements"] if one["values"].get("time", {}).get("number") is not None]
     if len(pairs) > SMALL:
         pairs = worst_first(pairs)[:FULL_ROWS]
-    return {(case["nodeid"], one["name"]): (models[case["device"]], one["cache"] or "", one["values"]["time"]["source"] or "") for case, one in pairs}
+    found: dict[tuple[str, str], set[tuple[str, str, str]]] = {}
+    for case, one in pairs:
+        found.setdefault((case["nodeid"], one["name"]), set()).add((models[case["device"]], one["cache"] or "", one["values"]["time"]["source"] or ""))
+    return {key: next(iter(kinds)) for key, kinds in found.items() if len(kinds) == 1}
 
 
 def _others(directory: Path, own: str) -> bool:

@@ -83,6 +83,21 @@ def simulated(case: Case) -> bool:
     return case.get("source") == "simulator"
 
 
+def expected(case: Case) -> bool:
+    """Tell whether a failure is one that its test expects (xfail): it fails no session."""
+    return bool(case["verdict"] == FAIL and case.get("outcome") == "skipped")
+
+
+def taken_back(run: Run) -> list[Case]:
+    """Return the failures that a later attempt of their case on the same device did not have: they fail no session."""
+    later: dict[tuple[str, str | None], int] = {}
+    for case in run["cases"]:
+        if case["verdict"] != FAIL:
+            key = case["nodeid"], case.get("device")
+            later[key] = max(case.get("attempt", 1), later.get(key, 0))
+    return [case for case in run["cases"] if case["verdict"] == FAIL and later.get((case["nodeid"], case.get("device")), 0) > case.get("attempt", 1)]
+
+
 def failures(run: Run) -> list[Failure]:
     """Return the failed cases: wrong bits first, then violated budgets by worst margin, then errors without a budget."""
     found = [_failure(case) for case in run["cases"] if case["verdict"] == FAIL]

@@ -12,7 +12,7 @@ from pytest_gpuperf.report.svg_history import history, said
 from pytest_gpuperf.report.svg_kernels import Kernel, kernels
 from pytest_gpuperf.report.svg_split import Part, split
 from pytest_gpuperf.report.svg_timeline import Event, timeline
-from pytest_gpuperf.report.views import Row, marks, picture, trace
+from pytest_gpuperf.report.views import Row, centre_mark, picture, trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,8 +72,7 @@ def whole_of(row: Row, run: Record, past: History) -> Whole:
         return Whole()
     # Times of the simulator mean nothing, and are no times of a device.
     points = with_this(run, row.case, measurement, past) if row.case.get("device") else ()
-    limits = marks(row.case, measurement)
-    left = [Figure(history(points, limits[0] if limits else None, row.verdict), said(points))] if points else []
+    left = [Figure(history(points, centre_mark(row.case, measurement), row.verdict), said(points))] if points else []
     right = [
         Figure(split(split_of(measurement)), "one call, to one scale; each bar names its clock"),
         Figure(kernels(kernels_of(measurement)), "kernels of one call by CUPTI: launches, time of all, share"),

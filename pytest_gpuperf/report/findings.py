@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pytest_gpuperf.format import plural, shorten, visible
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, UNMEASURED
 from pytest_gpuperf.reference.based import held_to_base
+from pytest_gpuperf.reference.compared import strict_in, strictly
 from pytest_gpuperf.reference.told import gate_text
-from pytest_gpuperf.report.account import failures, groups
+from pytest_gpuperf.report.account import expected, failures, groups, taken_back
 from pytest_gpuperf.report.views import reproduce
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def findings(run: Run, comparison: Comparison | None = None) -> list[Finding]:
 
     A failure that is expected, and one that a later attempt of its case did not have, are none.
     """
-    return [*_failed(run), *_slower(run, held_to_base(run)), *_slower(run, comparison), *_undecided(run), *_unmeasured(run)]
+    return [*_failed(run), *_slower(run, held_to_base(run), "the base"), *_slower(run, comparison, "the reference"), *_undecided(run), *_unmeasured(run)]
 
 
 def within(file: str | None, root: str, repository: str) -> str | None:
@@ -66,27 +67,25 @@ def within(file: str | None, root: str, repository: str) -> str | None:
 
 
 def _failed(run: Run) -> Iterator[Finding]:
-    later: dict[tuple[str, str | None], int] = {}
-    for case in run["cases"]:
-        if case["verdict"] != FAIL:
-            later[case["nodeid"], case["device"]] = max(case["attempt"], later.get((case["nodeid"], case["device"]), 0))
+    back = {id(case) for case in taken_back(run)}
     for failure in failures(run):
         case = failure.case
-        if case.get("outcome") == "skipped" or later.get((case["nodeid"], case["device"]), 0) > case["attempt"]:
+        if expected(case) or id(case) in back:
             continue
         messages = [shorten(visible(message), _MESSAGE) for message in failure.first]
         yield _at(case, "error", FAIL, [*messages, f"again: {reproduce(case['nodeid'])}"], case.get("failed_line"))
 
 
-def _slower(run: Run, comparison: Comparison | None) -> Iterator[Finding]:
+def _slower(run: Run, comparison: Comparison | None, other: str) -> Iterator[Finding]:
     if comparison is None:
         return
     cases = {case["nodeid"]: case for case in run["cases"]}
-    for one, judged in comparison.gates(FAIL):
+    for one, judged in comparison.gates(FAIL, *strictly(strict_in(run))):
         case = cases.get(one.nodeid)
         if case is not None:
             name = "" if one.name == "main" else f"{one.name} "
-            yield _at(case, "error", "worse than the reference", [f"{visible(name)}{gate_text(judged)}"], None, f"{one.name} {judged.change.quantity}")
+            word = f"worse than {other}" if judged.verdict == FAIL else f"{judged.verdict} against {other}"
+            yield _at(case, "error", word, [f"{visible(name)}{gate_text(judged)}"], None, f"{one.name} {judged.change.quantity}")
 
 
 def _undecided(run: Run) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_gpuperf.format import plural, visible
 from pytest_gpuperf.reasons import FAIL, INCONCLUSIVE, NOT_APPLICABLE, PASS, UNMEASURED
 from pytest_gpuperf.reference.change import FASTER, LESS, MORE, SAME, SLOWER
+from pytest_gpuperf.reference.compared import strict_in, strictly
 from pytest_gpuperf.reference.told import allowed_text, change_parts, run_title, summary
 from pytest_gpuperf.report.svg_change import change_bar
 
@@ -79,12 +80,24 @@ def held(comparison: Comparison | None) -> Shown | None:
     )
 
 
-def headed(comparison: Comparison | None, verdict: str, sentence: str) -> tuple[str, str]:
-    """Return the verdict and the sentence of the whole page: a limit on changes that is exceeded comes before all but a failed case."""
-    exceeded = 0 if comparison is None else len({(one.nodeid, one.name, one.device) for one, _ in comparison.gates(FAIL)})
-    if not exceeded or verdict == FAIL:
+def headed(comparison: Comparison | None, verdict: str, sentence: str, other: str = "the reference") -> tuple[str, str]:
+    """Return the verdict and the sentence of the whole page: a limit on changes that fails the session comes before all but a failed case.
+
+    One that is exceeded does, and with --gpuperf-strict in the run's own session one that is not decided.
+    """
+    if comparison is None or verdict == FAIL:
         return verdict, sentence
-    return FAIL, f"{plural(exceeded, 'measurement')} {'is' if exceeded == 1 else 'are'} worse than the reference by more than is allowed"
+    exceeded, open_ = (_subjects(comparison, verdicts) for verdicts in ((FAIL,), strictly(strict_in(comparison.run))))
+    if exceeded:
+        return FAIL, f"{plural(exceeded, 'measurement')} {'is' if exceeded == 1 else 'are'} worse than {other} by more than is allowed"
+    if open_:
+        return FAIL, f"Limits on changes from {other} are not decided for {plural(open_, 'measurement')}, and the session was strict"
+    return verdict, sentence
+
+
+def _subjects(comparison: Comparison, verdicts: tuple[str, ...]) -> int:
+    """Count the measurements with a limit of one of these verdicts."""
+    return len({(one.nodeid, one.name, one.device) for one, _ in comparison.gates(*verdicts)})
 
 
 def _lines(comparison: Comparison) -> Iterator[Line]:

@@ -20,6 +20,7 @@ from pytest_gpuperf.errors import RunFileError
 from pytest_gpuperf.format import format_margin, format_quantity, plural, shorten, visible
 from pytest_gpuperf.reasons import PASS
 from pytest_gpuperf.records.collection import without_collection
+from pytest_gpuperf.records.in_place import in_place
 from pytest_gpuperf.reference.based import held_to_base
 from pytest_gpuperf.report.account import READING_ORDER, account_line, case_counts, failures, gathered, simulated
 from pytest_gpuperf.report.beside import Beside, beside, commit_of, surroundings
@@ -84,7 +85,7 @@ def render(run: dict[str, Any], reference: dict[str, Any] | None = None, compari
     found = failures(run)
     cards = gathered(found)
     against_base = held_to_base(run)
-    verdict, sentence = headed(against_base, *headed(comparison, *headline(run)))
+    verdict, sentence = headed(against_base, *headed(comparison, *headline(run)), "the base")
     counts = case_counts(run)
     shown = sections(run, joined, found, (against_base, comparison), len(table))
     return environment.get_template("page.html.jinja").render(
@@ -134,6 +135,9 @@ def write(
     text = render(run, reference, comparison, history)
     temporary: Path | None = None
     try:
+        if in_place(target):
+            target.write_text(text, encoding="utf-8", errors="backslashreplace")
+            return target
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
         temporary = Path(name)

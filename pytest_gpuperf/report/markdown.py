@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.format import plural
-from pytest_gpuperf.reasons import FAIL, PASS
+from pytest_gpuperf.reasons import PASS
 from pytest_gpuperf.records.collection import without_collection
 from pytest_gpuperf.reference.based import held_to_base
 from pytest_gpuperf.report.account import READING_ORDER, account_line, case_counts, simulated
@@ -13,7 +13,7 @@ from pytest_gpuperf.report.beside import beside, commit_of
 from pytest_gpuperf.report.counters import counters_line
 from pytest_gpuperf.report.cut import Section, fit, size
 from pytest_gpuperf.report.gfm import code, prose
-from pytest_gpuperf.report.headline import headline, notices
+from pytest_gpuperf.report.headline import headline, notices, without_gpu
 from pytest_gpuperf.report.held import headed
 from pytest_gpuperf.report.html import GLYPHS
 from pytest_gpuperf.report.markdown_compared import against, differing
@@ -30,13 +30,6 @@ Run = dict[str, Any]
 
 #: GitHub drops a job summary of more than 1 MiB, of all processes of a step together, whole.
 LIMIT = 900_000
-#: What pytest's exit status tells beside the cases.
-_ENDS = {
-    2: "pytest was interrupted, or a file of tests could not be collected",
-    3: "pytest had an internal error",
-    4: "pytest was not used as it can be",
-    5: "pytest found no test to run",
-}
 
 
 @without_collection()
@@ -48,7 +41,7 @@ def summary(run: Run, reference: Run | None = None, comparison: Comparison | Non
     """
     based = held_to_base(run)
     joined = beside(run, reference)
-    verdict, sentence = headed(based, *headed(comparison, *headline(run)))
+    verdict, sentence = headed(based, *headed(comparison, *headline(run)), "the base")
     sections = [
         Section(0, f"## {GLYPHS[verdict]} {verdict}: {prose(sentence)}\n\n{_tally(run)}"),
         Section(1, _where(run)),
@@ -78,14 +71,14 @@ def _tally(run: Run) -> str:
 
 def _where(run: Run) -> str:
     head = run["run"]
-    devices = [f"{device['name']}, driver {device['driver']}, CUDA {device['cuda']}" for device in run["devices"]] or ["no GPU"]
+    devices = [f"{device['name']}, driver {device['driver']}, CUDA {device['cuda']}" for device in run["devices"]] or ["no GPU" if without_gpu(run) else "nothing measured on a GPU"]
     said = ["; ".join(dict.fromkeys(devices)), f"commit {commit_of(run)}", f"{str(head['started'])[:16].replace('T', ' ')} UTC"]
     return f"pytest-gpuperf · {' · '.join(map(prose, said))}\\\n{code(' '.join(head['argv']))}"
 
 
 def _said(run: Run) -> Iterator[Section]:
     """Yield what must be known before any number is read."""
-    told = [*notices(run), *_ended(run)]
+    told = notices(run)
     if told:
         yield Section(1, "", (*(f"> {prose(line)}\\" for line in told[:-1]), f"> {prose(told[-1])}"), noun="notice")
 
@@ -94,15 +87,6 @@ def _accounts(run: Run) -> Iterator[Section]:
     """Yield where the budgets went, and what ran beside the timed bodies."""
     lines = [account_line(run), counters_line(run), resources_line(run["cases"]), *(line for line, _ in sanitizer_lines(run))]
     yield Section(2, "", tuple(f"- {prose(line)}" for line in lines if line))
-
-
-def _ended(run: Run) -> Iterator[str]:
-    """Say what the exit status tells and no case does."""
-    status = run["run"].get("exit_status")
-    if status in _ENDS:
-        yield f"The session ended with status {status}: {_ENDS[status]}."
-    elif status == 1 and not case_counts(run)[FAIL] and not run["run"].get("exceeded"):
-        yield "The session failed, though no case here does: a test without the gpuperf fixture, or a rule on the whole session."
 
 
 def _pointer(missing: dict[str, int], page: str, file: str) -> str:

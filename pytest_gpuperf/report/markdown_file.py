@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.errors import RunFileError
+from pytest_gpuperf.records.in_place import in_place
 from pytest_gpuperf.report.markdown import LIMIT, summary
 
 if TYPE_CHECKING:
@@ -22,8 +23,7 @@ def write_text(text: str, target: Path, what: str) -> None:
     """Write a text to a path, at once or not at all; RunFileError, naming `what` it is, where it cannot be written."""
     temporary: Path | None = None
     try:
-        if target.parent == Path("/dev") or (target.exists() and not target.is_file() and not target.is_dir()):
-            # A terminal, a pipe: nothing that another file could take the place of.
+        if in_place(target):
             target.write_text(text, encoding="utf-8", errors="backslashreplace")
             return
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -59,8 +59,15 @@ def append(run: dict[str, Any], target: Path, reference: dict[str, Any] | None =
             raise RunFileError(message)
         text = summary(run, reference, comparison, limit=room - 2, page=page, file=file)
         # One call: processes of one step must not write into one another.
+        added = ("\n\n" if there else "").encode() + text.encode("utf-8", "backslashreplace")
         with target.open("ab", buffering=0) as stream:
-            stream.write(("\n\n" if there else "").encode() + text.encode("utf-8", "backslashreplace"))
+            written = stream.write(added)
+        if written != len(added):
+            # A disk that fills up takes a part and says nothing.
+            with contextlib.suppress(OSError):
+                os.truncate(target, there)
+            message = f"cannot add to {target}: only {written or 0:,} of {len(added):,} bytes found room"
+            raise RunFileError(message)
     except OSError as error:
         message = f"cannot add to {target}: {error.strerror or error}"
         raise RunFileError(message) from error

@@ -18,6 +18,8 @@ Record = dict[str, Any]
 
 #: How many bodies are named under the picture: those that reach the least of their roof.
 _FARTHEST = 6
+#: No time of a device is shorter, s.
+_LEAST_S = 1e-12
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def rooflines(run: Record, reference: Record | None = None, origin: str = "") ->
     pictures = [picture for picture in (_over_bytes(bodies), _over_intensity(bodies)) if picture]
     known = sorted((body for body in bodies if body.roof is not None), key=_share)
     remarks = [
-        f"{plural(without, 'measurement')} without work= {'is' if without == 1 else 'are'} not in it" if without else "",
+        f"{plural(without, 'measurement')} without bytes in {'its' if without == 1 else 'their'} work= {'is' if without == 1 else 'are'} not in it" if without else "",
         f"of {len(bodies):,} bodies the first {LINKED} are links" if len(bodies) > LINKED else "",
         f"{len(bodies) - len(known)} have no roof beside them, as no limit asked for one" if len(known) < len(bodies) else "",
     ]
@@ -89,20 +91,25 @@ def rooflines(run: Record, reference: Record | None = None, origin: str = "") ->
 
 
 def _bodies(run: Record) -> tuple[list[_Body], int]:
-    """Return the bodies that have a place, worst verdict first as the cases stand, and the number of timed measurements that state no work."""
+    """Return the bodies that have a place, worst verdict first as the cases stand, and the number of timed measurements that state no bytes of work."""
     found, without = [], 0
     for case in run["cases"]:
         for one in case["measurements"]:
             time, work = one["values"].get("time", {}).get("number"), one.get("work")
-            if not time or time <= 0:
+            if not _spans(time):
                 continue
             if not work or not (work["reads"] + work["writes"]):
                 without += 1
                 continue
-            roofs = {roof["of"]: roof["time"]["number"] for roof in one.get("roofs") or [] if roof["time"].get("number")}
+            roofs = {roof["of"]: roof["time"]["number"] for roof in one.get("roofs") or [] if _spans(roof["time"].get("number"))}
             found.append(_Body(case["nodeid"], one["name"], own_verdict(case, one["name"]), one["cache"] or "", work, time, roofs))
     order = ("FAIL", "INCONCLUSIVE", "UNMEASURED", "PASS", "NOT-APPLICABLE")
     return sorted(found, key=lambda body: order.index(body.verdict) if body.verdict in order else len(order)), without
+
+
+def _spans(seconds: float | None) -> bool:
+    """Say whether a time can be divided by: what is within its own error of nothing may come out below zero, and has no place."""
+    return seconds is not None and _LEAST_S <= seconds < math.inf
 
 
 def _over_bytes(bodies: Sequence[_Body]) -> str:

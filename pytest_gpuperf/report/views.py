@@ -28,6 +28,8 @@ Record = dict[str, Any]
 
 #: Quantities that have a column of their own in the table; a row's details add the others.
 COLUMNS = ("time", "bandwidth", "percent", "host_time")
+#: Statistics that are not the centre.
+TAILS = ("p95", "p99")
 _LABELS = {
     "percent": "% of roof",
     "x_roof": "against roof",
@@ -173,6 +175,8 @@ def own_verdict(case: Record, name: str) -> str:
     """Return the verdict of one measurement: its worst budget; a failed check or error of the case counts for each."""
     judged = [of_verdict(budget) for budget in case["budgets"] if budget["measurement"] == name]
     elsewhere = {of_verdict(budget) for budget in case["budgets"] if budget["measurement"] != name}
+    if _wrong(case):
+        return FAIL
     if not judged or case["verdict"] not in elsewhere:
         return str(case["verdict"])
     return next((verdict for verdict in VERDICTS if verdict in judged), str(case["verdict"]))
@@ -180,14 +184,19 @@ def own_verdict(case: Record, name: str) -> str:
 
 def marks(case: Record, measurement: Record) -> tuple[Mark, ...]:
     """Return the limits of a measurement as times; a limit on a rate or a roof is where the time would just meet it."""
-    time = measurement["values"].get("time", {}).get("number")
     found = []
     for budget in case["budgets"]:
-        at = _as_time(budget, time) if budget["measurement"] == measurement["name"] else None
+        at = _as_time(budget, measurement["values"]) if budget["measurement"] == measurement["name"] else None
         if at is not None:
-            upper = (budget["op"] in {"<=", "<"}) == (budget["quantity"] == "time")
+            upper = (budget["op"] in {"<=", "<"}) != _is_rate(budget)
             found.append(Mark(at, _limit_text(budget), upper))
     return tuple(found)
+
+
+def centre_mark(case: Record, measurement: Record) -> Mark | None:
+    """Return the first limit that the centre of the times is held against: one on a tail has no place beside centres."""
+    central = case | {"budgets": [budget for budget in case["budgets"] if budget.get("statistic") not in TAILS]}
+    return next(iter(marks(central, measurement)), None)
 
 
 def thumbnail(row: Row) -> str:
@@ -195,9 +204,8 @@ def thumbnail(row: Row) -> str:
     measurement = row.measurement
     if measurement is None or not measurement.get("samples"):
         return ""
-    limits = marks(row.case, measurement)
     rounds = rounds_of(measurement["samples"])
-    return sparkline(rounds, limits[0] if limits else None) if rounds else ""
+    return sparkline(rounds, centre_mark(row.case, measurement)) if rounds else ""
 
 
 def picture(row: Row, tick_s: float | None, beside: Beside) -> str:
@@ -206,8 +214,9 @@ def picture(row: Row, tick_s: float | None, beside: Beside) -> str:
     if measurement is None or not measurement.get("samples"):
         return ""
     ghost = beside.ghost(row.case, measurement)
-    budget = tightest(row.case, measurement["name"])
-    # Wrong bits do not make the time red: the drawing has the colour of its own limit.
+    of_times = [one for one in row.case["budgets"] if one["measurement"] == measurement["name"] and _as_time(one, measurement["values"]) is not None]
+    budget = tightest(row.case | {"budgets": of_times}, measurement["name"])
+    # Wrong bits, or too many launches, do not make the time red: the drawing has the colour of its own limit.
     return draw(measurement, marks(row.case, measurement), tick_s, budget["verdict"] if budget else row.verdict, ghost)
 
 
@@ -297,12 +306,19 @@ def _limit_text(budget: Record) -> str:
     return text if statistic in {"p50", "value"} or text.startswith("p") else f"{statistic} {text}"
 
 
-def _as_time(budget: Record, time: float | None) -> float | None:
-    limit, value = budget["limit"], budget.get("value")
-    if budget["quantity"] == "time" and budget["unit"] == "s":
+def _as_time(budget: Record, values: Record) -> float | None:
+    limit, value, quantity, statistic = budget["limit"], budget.get("value"), budget["quantity"], budget.get("statistic")
+    if quantity == "time" and budget["unit"] == "s":
         return float(limit)
+    # What a limit relates to the roof, or to the work, is the statistic that it is on: of a tail that is another time than the centre.
+    time = values.get(f"time.{statistic}" if statistic in TAILS else "time", {}).get("number")
     if time is None or not value or not limit:
         return None
-    if budget["unit"] == "x roof":
-        return float(time * limit / value)
-    return float(time * value / limit) if budget["quantity"] in {"bandwidth", "tflops"} else None
+    if _is_rate(budget):
+        return float(time * value / limit)
+    return float(time * limit / value) if budget["unit"] == "x roof" and quantity in {"time", "x_roof"} else None
+
+
+def _is_rate(budget: Record) -> bool:
+    """Say whether more of what a limit is on is less time."""
+    return budget["quantity"] in {"bandwidth", "tflops", "percent"} or (budget["quantity"] == "time" and budget["unit"] == "%")
