@@ -326,26 +326,3 @@ def test_a_lone_surrogate_in_a_node_id_does_not_cost_the_page(tmp_path: Path) ->
     text = write(run, tmp_path / "p.html").read_text(encoding="utf-8")
     assert "\\ud800" in text
     assert "\\udfff" in text
-
-
-def test_a_row_that_measured_nothing_says_what_is_wrong() -> None:
-    wrong = {"kind": "identical", "name": "identical 1", "verdict": "FAIL", "detail": "NotIdentical: bits differ: 6 of 512 elements, first at [0]"}
-    run = one(verdict="FAIL", measurements=[], budgets=[], checks=[wrong])
-    (row,) = views.rows(run, beside(run, None))
-    assert row.budget == "bits differ: 6 of 512 elements"
-    assert "<wbr>" in expanded(render(run), "html")[0]
-
-
-def test_failures_of_one_function_that_measured_nothing_share_a_card_and_keep_their_links() -> None:
-    wrong = {"kind": "identical", "name": "identical 1", "verdict": "FAIL", "detail": "bits differ: 6 of 512 elements"}
-    cases = [
-        {**case(3, "FAIL", random.Random(1)), "nodeid": f"t.py::test_bits[{place}]", "measurements": [], "budgets": [], "checks": [{**wrong, "detail": f"bits differ: {place}"}]}
-        for place in range(4)
-    ]
-    page = render(assemble([*cases, case(4, "FAIL", random.Random(2))]))
-    section = page[page.index('<section id="failures">') : page.index('<section id="all">')]
-    assert section.count("<article") == 2
-    assert "3 more cases of this function" in section
-    for place in range(4):
-        assert f'id="t=t.py::test_bits[{place}]"' in section
-        assert f"bits differ: {place}" in section
