@@ -93,9 +93,9 @@ def taken_back(run: Run) -> list[Case]:
     later: dict[tuple[str, str | None], int] = {}
     for case in run["cases"]:
         if case["verdict"] != FAIL:
-            key = case["nodeid"], case.get("device")
+            key = case.get("nodeid", ""), case.get("device")
             later[key] = max(case.get("attempt", 1), later.get(key, 0))
-    return [case for case in run["cases"] if case["verdict"] == FAIL and later.get((case["nodeid"], case.get("device")), 0) > case.get("attempt", 1)]
+    return [case for case in run["cases"] if case["verdict"] == FAIL and later.get((case.get("nodeid", ""), case.get("device")), 0) > case.get("attempt", 1)]
 
 
 def failures(run: Run) -> list[Failure]:
