@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import random
 
+from curve_runs import sizes_with_holes
 from run_files import assemble, case
 
 from pytest_gpuperf.report import views
 from pytest_gpuperf.report.beside import beside
+from pytest_gpuperf.report.curves import curves
+from pytest_gpuperf.report.details import drawn
 from pytest_gpuperf.report.html import render
 
 
@@ -32,3 +35,14 @@ def test_failures_of_one_function_that_measured_nothing_share_a_card_and_keep_th
     for place in range(4):
         assert f'id="t=t.py::test_bits[{place}]"' in section
         assert f"bits differ: {place}" in section
+
+
+def test_a_measurement_that_is_a_point_of_a_curve_shows_the_curve() -> None:
+    run = assemble(sizes_with_holes())
+    (row,) = [row for row in drawn(views.rows(run, beside(run, None)), run, beside(run, None), {}) if row.case is run["cases"][0]]
+    assert row.whole is not None
+    (figure,) = [one for one in row.whole.right if "of which this is a point" in one.caption]
+    assert figure.svg == curves(run)[0].pictures[0][1]
+    alone = assemble([case(3, "PASS", random.Random(1))])
+    (row,) = drawn(views.rows(alone, beside(alone, None)), alone, beside(alone, None), {})
+    assert not any("of which this is a point" in one.caption for one in row.whole.right)

@@ -53,12 +53,13 @@ class At:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Curve:
-    """A curve: what was measured, over which parameter, its pictures with their titles, and a line for each case that is not a plain point."""
+    """A curve: what was measured, over which parameter, its pictures with their titles, a line for each case that is not a plain point, and its (node id, measurement) pairs."""
 
     title: str
     size: str
     pictures: tuple[tuple[str, str], ...]
     remarks: tuple[tuple[str, str, str], ...]
+    points: tuple[tuple[str, str], ...] = ()
 
 
 def curves(run: Record) -> list[Curve]:
@@ -74,6 +75,11 @@ def curves(run: Record) -> list[Curve]:
         if case.get("numbers"):
             functions.setdefault((case["file"], case["nodeid"].partition("[")[0], case["device"]), []).append(case)
     return [curve for cases in functions.values() for curve in _of_function(cases)]
+
+
+def curve_of(found: Sequence[Curve]) -> dict[tuple[str, str], Curve]:
+    """Return the curve that each measurement is a point of, by node id and name."""
+    return {point: curve for curve in found for point in curve.points}
 
 
 def _of_function(cases: Sequence[Record]) -> list[Curve]:
@@ -118,7 +124,7 @@ def _curve(cases: Sequence[Record], name: str, size: str, fixed: Sequence[tuple[
     across = axis([point.size for point in points], room=5, tight=True)
     pictures = tuple(("", drawn) for quantity in QUANTITIES if (drawn := _picture(points, quantity, across, size, title)))
     remarks = tuple((point.verdict, visible(point.nodeid), visible(point.why)) for point in points if point.why)
-    return Curve(visible(title), visible(size), pictures, remarks)
+    return Curve(visible(title), visible(size), pictures, remarks, tuple((point.nodeid, name) for point in points))
 
 
 def _at(case: Record, name: str, size: str) -> At:

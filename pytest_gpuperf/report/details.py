@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.format import plural, visible
+from pytest_gpuperf.report.curves import curve_of, curves
 from pytest_gpuperf.report.history import with_this
 from pytest_gpuperf.report.kernel_label import kernel_label
 from pytest_gpuperf.report.svg_history import history, said
@@ -15,9 +16,10 @@ from pytest_gpuperf.report.svg_timeline import Event, timeline
 from pytest_gpuperf.report.views import Row, centre_mark, picture, trace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pytest_gpuperf.report.beside import Beside
+    from pytest_gpuperf.report.curves import Curve
     from pytest_gpuperf.report.history import History
 
 Record = dict[str, Any]
@@ -57,16 +59,18 @@ def drawn(table: Sequence[Row], run: Record, joined: Beside, past: History) -> l
     able = [place for place, row in enumerate(table) if _drawable(row, joined)]
     chosen = set(able if len(able) <= SMALL else able[:FULL_ROWS])
 
+    of_curves = curve_of(curves(run))
+
     def whole(row: Row) -> Row:
         device = devices.get(row.case.get("device"), {})
-        drawings = whole_of(row, run, past)
+        drawings = whole_of(row, run, past, of_curves)
         return dataclasses.replace(row, picture=picture(row, device.get("tick_s"), joined), trace=trace(row, device.get("sm_clock")), whole=drawings)
 
     return [whole(row) if place in chosen else row for place, row in enumerate(table)]
 
 
-def whole_of(row: Row, run: Record, past: History) -> Whole:
-    """Return the drawings of one row."""
+def whole_of(row: Row, run: Record, past: History, of_curves: Mapping[tuple[str, str], Curve] | None = None) -> Whole:
+    """Return the drawings of one row; `of_curves` has the curve that each measurement is a point of."""
     measurement = row.measurement
     if measurement is None:
         return Whole()
@@ -77,6 +81,9 @@ def whole_of(row: Row, run: Record, past: History) -> Whole:
         Figure(split(split_of(measurement)), "one call, to one scale; each bar names its clock"),
         Figure(kernels(kernels_of(measurement)), "kernels of one call by CUPTI: launches, time of all, share"),
     ]
+    curve = (of_curves or {}).get((row.case["nodeid"], measurement["name"]))
+    if curve is not None and curve.pictures:
+        right.append(Figure(curve.pictures[0][1], f"{curve.title} over {curve.size}, of which this is a point; more in Curves"))
     wide = list(_timelines(row.case, measurement))
     return Whole(tuple(left), tuple(one for one in right if one.svg), tuple(wide), _missing(row.case, measurement) if wide else "")
 
