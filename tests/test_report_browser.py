@@ -86,9 +86,8 @@ def page_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(make_run(passed=260, failed=6), tmp_path_factory.mktemp("page") / "run [1].html", make_run(seed=8))
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [DESKTOP, 1160, 1150, 700, PHONE])
-def test_no_request_no_error_and_nothing_wider_than_the_window(browser: Any, page_path: Path, scheme: str, width: int) -> None:
+@pytest.mark.parametrize(("width", "scheme"), [(DESKTOP, "light"), (1160, "light"), (1150, "dark"), (700, "light"), (PHONE, "dark")])
+def test_no_request_no_error_and_nothing_wider_than_the_window(browser: Any, page_path: Path, width: int, scheme: str) -> None:
     visit = Visit(browser, page_path, color_scheme=scheme, viewport={"width": width, "height": 800})
     visit.page.locator("tr.r").nth(7).click()
     assert visit.page.locator("tr.more").count() == 1
@@ -261,7 +260,7 @@ def test_it_loads_under_any_language_of_the_system(chromium: Any, page_path: Pat
 
 
 def test_five_thousand_cases_are_ready_within_a_second_and_six_megabytes(browser: Any, tmp_path: Path) -> None:
-    path = write(make_run(passed=4800, failed=200), tmp_path / "page.html", make_run(passed=4800, failed=200, seed=8))
+    path = write(make_run(passed=4800, failed=200), tmp_path / "page.html")
     assert path.stat().st_size <= 6_000_000
     # The best of three: this holds the page to its promise, not the machine to its idleness.
     assert min(Visit(browser, path).ready_s() for _ in range(3)) < 1

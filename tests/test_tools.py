@@ -106,3 +106,10 @@ def test_every_deliberate_regression_still_has_its_place(tmp_path):
 def test_the_repository_itself_is_not_regressed():
     with pytest.raises(SystemExit, match="name a copy"):
         regressions.apply(parts.ROOT)
+
+
+def test_every_file_with_tests_in_a_browser_is_run_in_that_part():
+    marked = {f"tests/{path.name}" for path in (parts.ROOT / "tests").glob("test_*.py") if "pytest.mark.browser" in path.read_text(encoding="utf-8")} - {"tests/test_tools.py"}
+    assert marked == set(parts.BROWSER)
+    for name in marked:
+        assert "pytestmark = [pytest.mark.browser" in (parts.ROOT / name).read_text(encoding="utf-8"), "all of its tests need one"

@@ -21,6 +21,8 @@ import pick_constraints
 ROOT = Path(__file__).resolve().parent.parent
 NOTHING_COLLECTED = 5
 PYTEST = ("-m", "pytest", "-q")
+#: The files whose tests need a browser: collecting all others would take longer than some of them.
+BROWSER = ("tests/test_report_browser.py", "tests/test_details_browser.py", "tests/test_docs_site.py")
 
 
 def no_gpu() -> str:
@@ -52,7 +54,7 @@ PARTS: tuple[Part, ...] = (
     # -W: a broken link, and a page that no menu leads to, are errors. -E: what an earlier build has cached warns of nothing.
     Part("docs", ("-m", "sphinx", "-q", "-E", "-W", "--keep-going", "-n", "docs", "build/docs")),
     Part("wheel", ("tools/wheel_test.py",)),
-    Part("browser", (*PYTEST, "tests", "-m", "browser"), missing=chromium.missing),
+    Part("browser", (*PYTEST, "-n", "2", *BROWSER), missing=chromium.missing),
     Part("slow", (*PYTEST, "tests", "-m", "slow"), limit_s=1800, every_run=False, empty="no test is marked slow"),
     Part("gpu", (*PYTEST, "tests", "-m", "gpu"), limit_s=1800, every_run=False, missing=no_gpu, empty="no test is marked gpu"),
     Part("alone", (*PYTEST, "--gpuperf", "--gpuperf-report=build/alone.html", "suites"), limit_s=900, every_run=False),
