@@ -6,6 +6,16 @@ import fnmatch
 
 #: Patterns of node ids, less the folder; what else takes seconds is marked where it stands.
 SLOW = (
+    "test_child.py::test_every_measurement_is_reached",
+    "test_child.py::test_a_conftest_that_goes_elsewhere",
+    "test_counting.py::test_a_limit_on_the_spot_takes_metrics_as_the_marker_does",
+    "test_plugin_processes.py::test_a_bad_budget_is_one_clear_line_under_workers_too",
+    "test_golden_session.py::test_a_child_writes_nothing",
+    "test_draws.py::test_workers_share_the_new_number",
+    "test_qualify_session.py::test_a_qualification_that_breaks_keeps_the_records_of_the_tests_and_has_its_own_exit_status",
+    "test_guarded.py::test_a_child_has_the_same_bits_without_zones_and_checks_nothing",
+    "test_counting_faults.py::test_a_full_disk_costs_the_counters_alone*",
+    "test_roofs_verb.py::test_every_traffic_size_and_state_is_a_row",
     "test_qualify_session.py::test_a_machine_on_which_the_gate_cries_wolf_fails_the_session",
     "test_qualify_session.py::test_pairs_of_fresh_processes_are_wider_by_what_the_clock_wanders",
     "test_docs_counters.py::test_the_fake_ncu_counts_as_it_says",
