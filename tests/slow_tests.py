@@ -6,6 +6,15 @@ import fnmatch
 
 #: Patterns of node ids, less the folder; what else takes seconds is marked where it stands.
 SLOW = (
+    "test_docs_identity.py::test_its_examples_run[[]2[]]",
+    "test_docs_identity.py::test_its_examples_run[[]3[]]",
+    "test_qualify_session.py::test_an_interrupted_qualification_is_no_pass_and_keeps_its_pairs[[]3-4[]]",
+    "test_qualify_session.py::test_another_source_of_times_is_refused_and_not_left_out",
+    "test_qualify_session.py::test_a_failed_collection_is_not_followed_by_a_qualification",
+    "test_counting.py::test_nothing_is_started_where_they_are_off",
+    "test_counting_faults.py::test_an_ncu_that_is_gone_when_it_is_started_costs_the_counters_alone",
+    "test_child.py::test_without_a_device_every_body_is_called_and_the_cases_that_need_one_are_skipped",
+    "test_docs_verdicts.py::test_it_quotes_what_a_run_says*",
     "test_child.py::test_every_measurement_is_reached",
     "test_child.py::test_a_conftest_that_goes_elsewhere",
     "test_counting.py::test_a_limit_on_the_spot_takes_metrics_as_the_marker_does",

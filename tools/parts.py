@@ -21,6 +21,8 @@ import pick_constraints
 ROOT = Path(__file__).resolve().parent.parent
 NOTHING_COLLECTED = 5
 PYTEST = ("-m", "pytest", "-q")
+#: Two processes; who is done takes over what the other has not begun.
+TWO = ("-n", "2", "--dist", "worksteal")
 #: The files whose tests need a browser: collecting all others would take longer than some of them.
 BROWSER = ("tests/test_report_browser.py", "tests/test_details_browser.py", "tests/test_docs_site.py")
 
@@ -48,13 +50,13 @@ class Part:
 PARTS: tuple[Part, ...] = (
     Part("lint", ("-m", "ruff", "check", ".")),
     Part("types", ("-m", "mypy")),
-    Part("tests", (*PYTEST, "-n", "2", "tests", "-m", "not browser and not gpu and not slow"), limit_s=480),
+    Part("tests", (*PYTEST, *TWO, "tests", "-m", "not browser and not gpu and not slow"), limit_s=480),
     Part("docstrings", (*PYTEST, "-p", "tools.doctest_names", "--doctest-modules", "pytest_gpuperf")),
-    Part("suites", (*PYTEST, "--gpuperf", "--gpuperf-report=build/suites.html", "-n", "2", "suites"), limit_s=420),
+    Part("suites", (*PYTEST, "--gpuperf", "--gpuperf-report=build/suites.html", *TWO, "suites"), limit_s=420),
     # -W: a broken link, and a page that no menu leads to, are errors. -E: what an earlier build has cached warns of nothing.
     Part("docs", ("-m", "sphinx", "-q", "-E", "-W", "--keep-going", "-n", "docs", "build/docs")),
     Part("wheel", ("tools/wheel_test.py",)),
-    Part("browser", (*PYTEST, "-n", "2", *BROWSER), missing=chromium.missing),
+    Part("browser", (*PYTEST, *TWO, *BROWSER), missing=chromium.missing),
     Part("slow", (*PYTEST, "tests", "-m", "slow"), limit_s=1800, every_run=False, empty="no test is marked slow"),
     Part("gpu", (*PYTEST, "tests", "-m", "gpu"), limit_s=1800, every_run=False, missing=no_gpu, empty="no test is marked gpu"),
     Part("alone", (*PYTEST, "--gpuperf", "--gpuperf-report=build/alone.html", "suites"), limit_s=900, every_run=False),
