@@ -43,6 +43,22 @@ def test_render_takes_a_reference_and_an_output(run_file, tmp_path):
     assert page.exists()
 
 
+def test_render_holds_a_run_against_limits_on_changes(tmp_path, capsys):
+    run, there = make_run(), make_run(seed=8)
+    run["run"]["exceeded"] = ["time:+1%"]
+    write(run, tmp_path / "run.json")
+    write(there, tmp_path / "there.json")
+    words = ["render", str(tmp_path / "run.json"), "--reference", str(tmp_path / "there.json"), "-o", str(tmp_path / "page.html")]
+    for added, allowed in (([], "allowed +1%"), (["--fail-on", "time:+3%"], "allowed +3%")):
+        assert main([*words, *added]) == 0
+        page = (tmp_path / "page.html").read_text(encoding="utf-8")
+        assert page.count(allowed) > 0
+        assert not {"allowed +1%", "allowed +3%"} - {allowed} & {one for one in ("allowed +1%", "allowed +3%") if one in page}
+    capsys.readouterr()
+    assert main([*words[:2], "--fail-on", "time:+3%"]) != 0
+    assert "--fail-on is held against another run: name it with --reference" in capsys.readouterr().err
+
+
 def test_render_works_on_the_journal_of_a_killed_session_and_its_directory(journal, capsys):
     assert main(["render", str(journal)]) == 0
     assert main(["render", str(journal.parent)]) == 0

@@ -65,6 +65,25 @@ def test_move_copies_the_common_bytes_and_only_touches_the_rest(shape: tuple[int
         assert memory.read_bytes == set(range(source, source + reads)), (reads, writes)
 
 
+@pytest.mark.parametrize(("reads", "writes"), [(1 << 15, 1 << 12), (1 << 15, 1 << 15)])
+def test_move_reads_what_is_only_read_before_it_writes(reads: int, writes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Dirty lines that are written last may stay in the L2, as a kernel's that reads and writes as it goes.
+    memory = Memory()
+    source, target = memory.put(noise(reads)), memory.put(b"\xaa" * writes)
+    read_before_the_first_write: list[int] = []
+    store = Memory.store
+
+    def watched(self: Memory, address: int, *rest: object) -> None:
+        if target <= address < target + writes and not read_before_the_first_write:
+            read_before_the_first_write.append(len(self.read_bytes))
+        store(self, address, *rest)
+
+    monkeypatch.setattr(Memory, "store", watched)
+    launch(memory, "move", [source, target, reads, writes], 64, 32)
+    assert memory.get(target) == memory.get(source)[:writes]
+    assert (read_before_the_first_write[0] > reads // 2) == (reads > writes)
+
+
 @pytest.mark.parametrize("offset", [0, 8, 9])
 def test_flush_read_reads_every_byte_and_writes_none(offset: int) -> None:
     for nbytes in SIZES:

@@ -12,6 +12,8 @@ from pytest_gpuperf.report.beside import beside
 from pytest_gpuperf.report.curves import curves
 from pytest_gpuperf.report.details import drawn
 from pytest_gpuperf.report.html import render
+from pytest_gpuperf.report.markdown import summary
+from pytest_gpuperf.report.terminal import summary_lines
 
 
 def test_a_row_that_measured_nothing_says_what_is_wrong() -> None:
@@ -46,3 +48,16 @@ def test_a_measurement_that_is_a_point_of_a_curve_shows_the_curve() -> None:
     alone = assemble([case(3, "PASS", random.Random(1))])
     (row,) = drawn(views.rows(alone, beside(alone, None)), alone, beside(alone, None), {})
     assert not any("of which this is a point" in one.caption for one in row.whole.right)
+
+
+def test_a_case_of_hundreds_of_failed_checks_tells_the_first_and_counts_the_others() -> None:
+    checks = [{"kind": "identical", "name": f"identical {place}", "verdict": "FAIL", "detail": f"bits differ: {place}"} for place in range(1, 217)]
+    run = assemble([{**case(3, "FAIL", random.Random(1)), "nodeid": "t.py::test_bits", "measurements": [], "budgets": [], "checks": checks}])
+    card = render(run)
+    card = card[card.index('<section id="failures">') : card.index('<section id="all">')]
+    lines = [text for text, _ in summary_lines(run) if text.startswith("FAIL ")]
+    for told in (card, "\n".join(lines), summary(run)):
+        assert "bits differ: 8" in told
+        assert "bits differ: 9" not in told
+        assert "and 208 more failed checks or limits of this case" in told
+    assert len([text for text, _ in summary_lines(run, 1) if text.startswith("FAIL ")]) == 216

@@ -93,6 +93,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write what was asked for, and print where it is."""
     from pytest_gpuperf.cli.output import remark, say
+    from pytest_gpuperf.errors import RunFileError
     from pytest_gpuperf.records.runfile import load
     from pytest_gpuperf.reference.past import past
 
@@ -100,6 +101,9 @@ def run(options: argparse.Namespace) -> int:
     loaded = load(options.file)
     reference = load(options.reference) if options.reference else None
     comparison = None
+    if options.fail_on and reference is None:
+        message = "--fail-on is held against another run: name it with --reference"
+        raise RunFileError(message)
     if reference is not None:
         from pytest_gpuperf.reference.compared import compare
         from pytest_gpuperf.reference.limits import read_limits
@@ -117,7 +121,7 @@ def run(options: argparse.Namespace) -> int:
     elif target == "-":
         _write_bytes(form.text(told).encode("utf-8", "backslashreplace"))
     else:
-        from pytest_gpuperf.report.markdown_file import write_text
+        from pytest_gpuperf.report.text_file import write_text
 
         write_text(form.text(told), Path(target), form.called)
     remark("render", [*said, *loaded.get("notes", ()), *loaded.get("problems", ())])

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import dataclasses
 import functools
 import hashlib
 import importlib.resources
 import json
-import os
 import re
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from pytest_gpuperf.errors import RunFileError
 from pytest_gpuperf.format import format_margin, format_quantity, plural, shorten, visible
 from pytest_gpuperf.reasons import PASS
 from pytest_gpuperf.records.collection import without_collection
-from pytest_gpuperf.records.in_place import in_place
 from pytest_gpuperf.reference.based import held_to_base
 from pytest_gpuperf.report.account import READING_ORDER, account_line, case_counts, failures, gathered, simulated
 from pytest_gpuperf.report.beside import Beside, beside, commit_of, surroundings
@@ -32,9 +27,12 @@ from pytest_gpuperf.report.held import headed
 from pytest_gpuperf.report.pack import pack
 from pytest_gpuperf.report.resources import resources_line
 from pytest_gpuperf.report.sections import sections
+from pytest_gpuperf.report.text_file import write_text
 from pytest_gpuperf.report.views import Row, draw, facts, recorded, reproduce, rows, shown_by, thumbnail
 
 if TYPE_CHECKING:
+    import os
+
     import jinja2
 
     from pytest_gpuperf.reference.compared import Comparison
@@ -132,26 +130,7 @@ def write(
 ) -> Path:
     """Write the page of a run to a path, at once or not at all; returns the path. RunFileError where it cannot be written."""
     target = Path(path)
-    text = render(run, reference, comparison, history)
-    temporary: Path | None = None
-    try:
-        if in_place(target):
-            target.write_text(text, encoding="utf-8", errors="backslashreplace")
-            return target
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-        temporary = Path(name)
-        # Lone surrogates can stand in a node id; they must not cost the page.
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
-            stream.write(text)
-        temporary.chmod(0o644)
-        temporary.replace(target)
-    except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-        message = f"cannot write the report page {target}: {error.strerror or error}\nname a path that can be written, or free space on that disk"
-        raise RunFileError(message) from error
+    write_text(render(run, reference, comparison, history), target, "report page")
     return target
 
 

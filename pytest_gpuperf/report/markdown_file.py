@@ -4,41 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpuperf.errors import RunFileError
-from pytest_gpuperf.records.in_place import in_place
 from pytest_gpuperf.report.markdown import LIMIT, summary
+from pytest_gpuperf.report.text_file import write_text
 
 if TYPE_CHECKING:
     from pytest_gpuperf.reference.compared import Comparison
 
 #: A summary in less room than this would be a pointer and no more.
 _LEAST = 2000
-
-
-def write_text(text: str, target: Path, what: str) -> None:
-    """Write a text to a path, at once or not at all; RunFileError, naming `what` it is, where it cannot be written."""
-    temporary: Path | None = None
-    try:
-        if in_place(target):
-            target.write_text(text, encoding="utf-8", errors="backslashreplace")
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-        temporary = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
-            stream.write(text)
-        temporary.chmod(0o644)
-        temporary.replace(target)
-    except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-        message = f"cannot write the {what} {target}: {error.strerror or error}"
-        raise RunFileError(message) from error
 
 
 def write(run: dict[str, Any], target: Path, reference: dict[str, Any] | None = None, comparison: Comparison | None = None, page: str = "", file: str = "") -> None:
